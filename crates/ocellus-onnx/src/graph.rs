@@ -1,0 +1,217 @@
+//! A loaded model: checked, with known shapes, simplified to core operators.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use tract_onnx::prelude::TypedModel;
+
+use crate::analyse;
+use crate::contain::on_deep_stack;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::source::{Metadata, Source};
+use crate::tensor::TensorInfo;
+
+/// A model that is ready for a device: all shapes known, constants folded, `f32` inputs.
+///
+/// Cheap to clone: copies share weights and graph.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    source: Arc<Source>,
+    typed: Arc<TypedModel>,
+    inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
+}
+
+impl Graph {
+    /// Loads a model file whose shapes are all in the file; an open batch becomes 1.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, else [`Error::InFile`] around what [`parse`](Self::parse) says.
+    pub fn load(path: &Path, limits: &Limits) -> Result<Self, Error> {
+        Self::load_with(path, limits, &[])
+    }
+
+    /// As [`load`](Self::load), with one shape for each input, for models whose height and width are open.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`Error::InputCount`] and [`Error::WrongInput`] for shapes that do not fit.
+    pub fn load_with(path: &Path, limits: &Limits, shapes: &[Vec<usize>]) -> Result<Self, Error> {
+        let bytes = read(path, limits)?;
+        Self::parse_with(&bytes, limits, shapes)
+            .map_err(|source| Error::InFile { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Reads a model from the bytes of an ONNX file; an open batch becomes 1.
+    ///
+    /// # Errors
+    /// What is wrong with the model: every case of [`Error`] up to [`Error::InputType`].
+    pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
+        Self::parse_with(bytes, limits, &[])
+    }
+
+    /// As [`parse`](Self::parse), with one shape for each input; no shapes at all stands for those of the file.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); [`Error::InputCount`] and [`Error::WrongInput`] for shapes that do not fit.
+    pub fn parse_with(bytes: &[u8], limits: &Limits, shapes: &[Vec<usize>]) -> Result<Self, Error> {
+        let source = Arc::new(deep(|| Source::parse(bytes, limits))?);
+        let shapes = if shapes.is_empty() { source.default_shapes()? } else { shapes.to_vec() };
+        Self::analysed(source, shapes)
+    }
+
+    /// As [`parse`](Self::parse), for pictures of this width and height: open axes of an input
+    /// `[batch, channels, height, width]` take them; axes that the file fixes stay as they are.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_with_size(bytes: &[u8], size: (usize, usize), limits: &Limits) -> Result<Self, Error> {
+        let source = Arc::new(deep(|| Source::parse(bytes, limits))?);
+        let shapes = source.shapes_for(size)?;
+        Self::analysed(source, shapes)
+    }
+
+    fn analysed(source: Arc<Source>, shapes: Vec<Vec<usize>>) -> Result<Self, Error> {
+        source.accept_shapes(&shapes)?;
+        let typed = Arc::new(deep(|| analyse::typed(&source, &shapes))?);
+        let inputs = source.describe_inputs(shapes);
+        let outputs = source.describe_outputs(&typed)?;
+        tracing::debug!(inputs = ?inputs, nodes = typed.nodes().len(), "analysed an ONNX model");
+        Ok(Self { source, typed, inputs, outputs })
+    }
+
+    /// The inputs, in the file's order.
+    #[must_use]
+    pub fn inputs(&self) -> &[TensorInfo] {
+        &self.inputs
+    }
+
+    /// The outputs, in the file's order.
+    #[must_use]
+    pub fn outputs(&self) -> &[TensorInfo] {
+        &self.outputs
+    }
+
+    /// The same model for inputs of other shapes, one for each input.
+    ///
+    /// # Errors
+    /// [`Error::InputCount`], [`Error::WrongInput`] (rank, or an extent that the file fixes to 0 or leaves no room
+    /// for), [`Error::Analysis`] where the graph does not admit the shape, [`Error::TooLarge`].
+    pub fn with_input_shape(&self, shapes: &[Vec<usize>]) -> Result<Self, Error> {
+        Self::analysed(Arc::clone(&self.source), shapes.to_vec())
+    }
+
+    /// The same model for `batch` pictures at a time, along the first axis of every input.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] where the graph is bound to its batch, so that it cannot be analysed with another or an
+    /// output does not grow with it; [`Error::TooLarge`].
+    pub fn with_batch(&self, batch: usize) -> Result<Self, Error> {
+        let refuse = |reason: String| Error::Batch { batch, reason };
+        if batch == 0 {
+            return Err(refuse("a batch has at least one picture".into()));
+        }
+        let firsts: BTreeSet<Option<usize>> = self.inputs.iter().map(|i| i.shape.first().copied()).collect();
+        let Some(Some(now)) = firsts.first().copied().filter(|_| firsts.len() == 1) else {
+            return Err(refuse("the inputs do not share a first axis".into()));
+        };
+        if batch == now {
+            return Ok(self.clone());
+        }
+        let shapes: Vec<Vec<usize>> = self
+            .inputs
+            .iter()
+            .map(|i| std::iter::once(batch).chain(i.shape.iter().skip(1).copied()).collect())
+            .collect();
+        let grown = self.with_input_shape(&shapes).map_err(|e| match e {
+            Error::TooLarge { .. } => e,
+            other => refuse(format!("the graph is bound to its batch of {now}: {other}")),
+        })?;
+        for (old, new) in self.outputs.iter().zip(&grown.outputs) {
+            let follows = match (old.shape.split_first(), new.shape.split_first()) {
+                (Some((a, a_rest)), Some((b, b_rest))) => {
+                    a.checked_mul(batch) == b.checked_mul(now) && a_rest == b_rest
+                }
+                _ => false,
+            };
+            if !follows {
+                return Err(refuse(format!(
+                    "output {:?} goes from {:?} to {:?} instead of growing along its first axis",
+                    old.name, old.shape, new.shape
+                )));
+            }
+        }
+        Ok(grown)
+    }
+
+    /// How often each core operator occurs in the simplified graph, inputs and constants left out.
+    #[must_use]
+    pub fn operators(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for node in self.typed.nodes() {
+            let name = node.op.name();
+            if name != "Source" && name != "Const" {
+                *counts.entry(name.into_owned()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Number of weights in the file, integers that only steer shapes not counted.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        self.source.parameters
+    }
+
+    /// Version of the ONNX operator set the model was written for.
+    #[must_use]
+    pub fn opset(&self) -> i64 {
+        self.source.metadata.opset
+    }
+
+    /// The program that wrote the file, with its version; empty where the file does not say.
+    #[must_use]
+    pub fn producer(&self) -> &str {
+        &self.source.metadata.producer
+    }
+
+    /// What else the file says about itself.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.source.metadata
+    }
+
+    /// The limits it was loaded with.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.source.limits
+    }
+
+    /// The simplified graph.
+    #[must_use]
+    pub(crate) fn typed(&self) -> &Arc<TypedModel> {
+        &self.typed
+    }
+}
+
+fn deep<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    on_deep_stack(work)
+        .unwrap_or_else(|reason| Err(Error::Analysis { node: "-".into(), operator: "whole graph".into(), reason }))
+}
+
+fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
+    use std::io::Read;
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(io)?;
+    let meta = file.metadata().map_err(io)?;
+    if meta.is_dir() {
+        return Err(io(std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a directory, not an ONNX file")));
+    }
+    // One byte more than allowed is enough to tell that the file is too large, whatever its metadata says.
+    let mut bytes = Vec::new();
+    file.take(limits.file_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! A model as the file states it: checked, parsed, its open shapes not yet fixed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use prost::Message;
+use tract_onnx::pb::{self, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto};
+use tract_onnx::prelude::TypedModel;
+use tract_onnx::tract_hir::internal::{DatumType, InferenceModel};
+
+use crate::check;
+use crate::error::{Error, one_line, shorten};
+use crate::limits::Limits;
+use crate::tensor::TensorInfo;
+
+/// What a file says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Version of ONNX's own operator set.
+    pub opset: i64,
+    /// Version of the file format.
+    pub ir_version: i64,
+    /// The program that wrote the file, with its version.
+    pub producer: String,
+    /// Version of the model, 0 where not given.
+    pub model_version: i64,
+    /// The graph's name.
+    pub graph: String,
+    /// Free key-value pairs.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// One axis of an input as declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Extent {
+    Fixed(usize),
+    Open(String),
+}
+
+#[derive(Debug)]
+struct Input {
+    name: String,
+    extents: Vec<Extent>,
+}
+
+/// A parsed model, to be analysed for the shapes in use.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) model: InferenceModel,
+    pub(crate) limits: Limits,
+    pub(crate) metadata: Metadata,
+    pub(crate) parameters: u64,
+    /// ONNX operator of each node, by the node's (unique) name.
+    operators: HashMap<String, String>,
+    inputs: Vec<Input>,
+    outputs: Vec<String>,
+}
+
+impl Source {
+    pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
+        if bytes.is_empty() {
+            return Err(Error::Empty);
+        }
+        let size = bytes.len() as u64;
+        if size > limits.file_bytes {
+            return Err(Error::too_large("the file's size in bytes", format!("{size} or more"), limits.file_bytes));
+        }
+        let mut proto =
+            pb::ModelProto::decode(bytes).map_err(|e| Error::NotOnnx { reason: shorten(&e.to_string()) })?;
+        let framework = tract_onnx::onnx().with_ignore_value_info(true);
+        let known = |operator: &str| framework.op_register.0.contains_key(operator);
+        check::model(&proto, limits, &known)?;
+        let metadata = metadata(&proto);
+        let Some(graph) = proto.graph.as_mut() else {
+            return Err(Error::NotOnnx { reason: "it holds no graph".into() });
+        };
+        let inputs = declared_inputs(graph, limits)?;
+        let operators = name_nodes(graph);
+        let outputs = graph.output.iter().map(|o| o.name.clone()).collect();
+        let parameters = check::parameters(graph);
+        let parsed = framework.parse(&proto, None).map_err(|e| locate(&operators, &one_line(&e)))?;
+        Ok(Self { model: parsed.model, limits: *limits, metadata, parameters, operators, inputs, outputs })
+    }
+
+    /// The shapes of the file, an open first axis taken as 1.
+    pub(crate) fn default_shapes(&self) -> Result<Vec<Vec<usize>>, Error> {
+        self.inputs.iter().map(|input| input.shape(None)).collect()
+    }
+
+    /// The shapes of the file, open heights and widths of pictures taken from `(width, height)`.
+    pub(crate) fn shapes_for(&self, size: (usize, usize)) -> Result<Vec<Vec<usize>>, Error> {
+        self.inputs.iter().map(|input| input.shape(Some(size))).collect()
+    }
+
+    /// Refuses shapes that no tensor of this model's inputs can have.
+    pub(crate) fn accept_shapes(&self, shapes: &[Vec<usize>]) -> Result<(), Error> {
+        if shapes.len() != self.inputs.len() {
+            return Err(Error::InputCount { expected: self.inputs.len(), got: shapes.len() });
+        }
+        for (input, shape) in self.inputs.iter().zip(shapes) {
+            if shape.len() != input.extents.len() {
+                return Err(Error::WrongInput {
+                    name: input.name.clone(),
+                    expected: format!("{} axes ({})", input.extents.len(), input.declared()),
+                    got: format!("{} axes ({shape:?})", shape.len()),
+                });
+            }
+            if shape.contains(&0) {
+                return Err(Error::WrongInput {
+                    name: input.name.clone(),
+                    expected: "extents of at least 1".into(),
+                    got: format!("{shape:?}"),
+                });
+            }
+            check::elements(&format!("input {:?} of shape {shape:?}, its elements", input.name), shape, &self.limits)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn describe_inputs(&self, shapes: Vec<Vec<usize>>) -> Vec<TensorInfo> {
+        self.inputs
+            .iter()
+            .zip(shapes)
+            .map(|(input, shape)| TensorInfo { name: input.name.clone(), dtype: "f32".into(), shape })
+            .collect()
+    }
+
+    pub(crate) fn describe_outputs(&self, typed: &TypedModel) -> Result<Vec<TensorInfo>, Error> {
+        self.outputs
+            .iter()
+            .enumerate()
+            .map(|(ix, name)| {
+                let place = format!("output {name:?}");
+                let fact = typed.output_fact(ix).map_err(|e| Error::malformed(&place, one_line(&e)))?;
+                let Some(shape) = fact.shape.as_concrete().map(<[usize]>::to_vec) else {
+                    return Err(unresolved_node(&place, &format!("{:?}", fact.shape)));
+                };
+                if shape.contains(&0) {
+                    return Err(Error::malformed(place, format!("its shape {shape:?} has room for no value")));
+                }
+                if fact.datum_type == DatumType::String {
+                    return Err(Error::malformed(place, "it gives text, and only numbers are supported"));
+                }
+                Ok(TensorInfo { name: name.clone(), dtype: dtype_name(fact.datum_type), shape })
+            })
+            .collect()
+    }
+
+    /// The ONNX operator of a node of tract's graph: names of parts begin with their node's name.
+    pub(crate) fn operator(&self, node: &str) -> &str {
+        let mut name = node;
+        loop {
+            if let Some(operator) = self.operators.get(name) {
+                return operator;
+            }
+            match name.rsplit_once('.') {
+                Some((shorter, _)) => name = shorter,
+                None => return "-",
+            }
+        }
+    }
+
+    /// The error for a message of tract's that may quote a node's name.
+    pub(crate) fn locate(&self, message: &str) -> Error {
+        locate(&self.operators, message)
+    }
+}
+
+impl Input {
+    fn declared(&self) -> String {
+        let extents = self.extents.iter().map(|e| match e {
+            Extent::Fixed(n) => n.to_string(),
+            Extent::Open(name) => name.clone(),
+        });
+        extents.collect::<Vec<_>>().join("x")
+    }
+
+    /// The declared shape, an open batch taken as 1 and a picture's open sides from `size`.
+    fn shape(&self, size: Option<(usize, usize)>) -> Result<Vec<usize>, Error> {
+        let picture = size.filter(|_| self.extents.len() == 4);
+        let extent = |(axis, extent): (usize, &Extent)| match (extent, axis, picture) {
+            (Extent::Fixed(n), ..) => Ok(*n),
+            (Extent::Open(_), 0, _) if self.extents.len() > 1 => Ok(1),
+            (Extent::Open(_), 2, Some((_, height))) => Ok(height),
+            (Extent::Open(_), 3, Some((width, _))) => Ok(width),
+            (Extent::Open(name), ..) => Err(Error::Unresolved {
+                place: format!("input {:?}", self.name),
+                what: format!("axis {axis}, {name}, of {}", self.declared()),
+                advice: "give the input's size, as 1x3x640x640".into(),
+            }),
+        };
+        self.extents.iter().enumerate().map(extent).collect()
+    }
+}
+
+fn metadata(proto: &pb::ModelProto) -> Metadata {
+    let opset = proto.opset_import.iter().find(|i| check::is_onnx_domain(&i.domain)).map_or(0, |i| i.version);
+    Metadata {
+        opset,
+        ir_version: proto.ir_version,
+        producer: format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned(),
+        model_version: proto.model_version,
+        graph: proto.graph.as_ref().map(|g| g.name.clone()).unwrap_or_default(),
+        properties: proto.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
+    }
+}
+
+/// The inputs that are not initialisers in disguise (older files list every weight as an input).
+fn declared_inputs(graph: &pb::GraphProto, limits: &Limits) -> Result<Vec<Input>, Error> {
+    let initialisers: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let inputs: Vec<Input> = graph
+        .input
+        .iter()
+        .filter(|i| !initialisers.contains(i.name.as_str()))
+        .map(|i| declared_input(i, limits))
+        .collect::<Result<_, _>>()?;
+    if inputs.is_empty() { Err(Error::NoInputs) } else { Ok(inputs) }
+}
+
+fn declared_input(info: &pb::ValueInfoProto, limits: &Limits) -> Result<Input, Error> {
+    let place = format!("input {:?}", info.name);
+    let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+        return Err(Error::InputType { name: info.name.clone(), dtype: "no tensor".into() });
+    };
+    if tensor.elem_type != DataType::Float as i32 {
+        let dtype = check::dtype_name(tensor.elem_type);
+        return Err(Error::InputType { name: info.name.clone(), dtype });
+    }
+    let Some(shape) = &tensor.shape else {
+        return Err(Error::Unresolved {
+            place,
+            what: "the file gives it no shape".into(),
+            advice: "export the model with the input's shape".into(),
+        });
+    };
+    if shape.dim.len() > limits.rank {
+        return Err(Error::too_large(format!("{place}, its rank"), shape.dim.len(), limits.rank as u64));
+    }
+    let extents = shape
+        .dim
+        .iter()
+        .map(|d| match &d.value {
+            Some(dimension::Value::DimValue(0)) => {
+                Err(Error::malformed(&place, "an axis has an extent of 0, so it has room for no value"))
+            }
+            Some(dimension::Value::DimValue(n)) => {
+                Ok(usize::try_from(*n).map_or_else(|_| Extent::Open("?".into()), Extent::Fixed))
+            }
+            Some(dimension::Value::DimParam(name)) => Ok(Extent::Open(name.clone())),
+            None => Ok(Extent::Open("?".into())),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let fixed: Vec<usize> =
+        extents.iter().filter_map(|e| if let Extent::Fixed(n) = e { Some(*n) } else { None }).collect();
+    check::elements(&format!("{place}, its elements"), &fixed, limits)?;
+    Ok(Input { name: info.name.clone(), extents })
+}
+
+/// Gives every node a name of its own, as ONNX allows twins and tract does not; returns name → operator.
+fn name_nodes(graph: &mut pb::GraphProto) -> HashMap<String, String> {
+    let mut taken: HashSet<String> =
+        graph.initializer.iter().map(|t| t.name.clone()).chain(graph.input.iter().map(|i| i.name.clone())).collect();
+    let mut operators = HashMap::with_capacity(graph.node.len());
+    for (ix, node) in graph.node.iter_mut().enumerate() {
+        if node.name.is_empty() {
+            node.name = check::node_label(node);
+        }
+        if !taken.insert(node.name.clone()) {
+            // An index occurs once, so this ends at the latest when all given names are passed.
+            while !taken.insert(node.name.clone()) {
+                node.name = format!("{}#{ix}", node.name);
+            }
+        }
+        operators.insert(node.name.clone(), node.op_type.clone());
+    }
+    operators
+}
+
+/// tract names the node it failed at in quotes; the innermost one is said last.
+fn locate(operators: &HashMap<String, String>, message: &str) -> Error {
+    let found = message.split('"').rev().find_map(|part| operators.get_key_value(part));
+    let (node, operator) = found.map_or(("-", "whole graph"), |(n, o)| (n.as_str(), o.as_str()));
+    Error::Analysis { node: node.to_owned(), operator: operator.to_owned(), reason: message.to_owned() }
+}
+
+pub(crate) fn unresolved_node(place: &str, what: &str) -> Error {
+    Error::Unresolved {
+        place: place.to_owned(),
+        what: what.to_owned(),
+        advice: "the model computes this shape from its data; export it without that part \
+                 (such as non-maximum suppression inside the graph)"
+            .into(),
+    }
+}
+
+/// A tract type as numpy-like short name.
+fn dtype_name(dtype: DatumType) -> String {
+    match dtype {
+        DatumType::TDim => "i64".into(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
