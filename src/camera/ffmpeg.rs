@@ -1,0 +1,255 @@
+//! Video through `ffmpeg` as a supervised child process.
+//!
+//! Every codec, and a crash in a decoder is a camera's trouble, not ours. `ffprobe` says first what the stream is;
+//! then `ffmpeg` writes raw I420 pictures of exactly that size to its stdout (scaling, should the stream change),
+//! and a thread reads them into buffers that are used again.
+//!
+//! What the child may open is limited: for a file only that file, never a playlist's other files or the network; for
+//! a network camera only its own kinds of transport. A network camera's URL is handed over on stdin, because
+//! everyone on the machine can read command lines.
+
+mod args;
+mod child;
+mod pool;
+mod probe;
+
+use std::io::{ErrorKind, Read};
+use std::path::PathBuf;
+use std::process::ChildStdout;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use self::args::Input;
+use self::child::Leashed;
+use self::pool::Pool;
+use self::probe::{ProbeError, Stream};
+use super::error::CameraError;
+use super::source::{NetworkUrl, Redacted};
+use super::stop::{GLANCE, Stop};
+use super::{Reader, Shot};
+use crate::frame::{Image, PixelFormat};
+
+/// What the programs end with too general a word for, by what they say on the way.
+const PLAIN_WORDS: [(&str, &str); 2] = [
+    ("Format not on whitelist", "it is a playlist, or in another format that is not read"),
+    ("Failed to resolve hostname", "the name of its host is not known"),
+];
+/// The longest answer of ffprobe that is read.
+const ANSWER: u64 = 1024 * 1024;
+
+/// Which programs read video, and how long they may be silent.
+#[derive(Debug, Clone)]
+pub struct Ffmpeg {
+    /// The decoder: a name to look up in `PATH`, or a path.
+    pub ffmpeg: PathBuf,
+    /// Says what is in a stream: a name to look up in `PATH`, or a path.
+    pub ffprobe: PathBuf,
+    /// How long it may take to find out what a stream is.
+    pub probe_limit: Duration,
+    /// How long a stream may give no picture before it counts as hung.
+    pub silence_limit: Duration,
+}
+
+impl Default for Ffmpeg {
+    fn default() -> Self {
+        Self {
+            ffmpeg: "ffmpeg".into(),
+            ffprobe: "ffprobe".into(),
+            probe_limit: Duration::from_secs(15),
+            silence_limit: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the decoder's thread has to say.
+enum Word {
+    Picture(Bytes),
+    /// The pipe was closed; with `true` in the middle of a picture.
+    End(bool),
+}
+
+/// Pictures of one video stream, in order.
+#[derive(Debug)]
+pub(super) struct FfmpegReader {
+    // Before the child: closing the channel frees a decoder that waits for room, so that it can end politely.
+    words: Receiver<Word>,
+    child: Leashed,
+    stream: Stream,
+    given: u64,
+    shown: String,
+    redacted: Redacted,
+    silence_limit: Duration,
+}
+
+impl FfmpegReader {
+    /// Opens a video file.
+    pub fn file(path: PathBuf, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
+        Self::open(&Input::File(path), tools, stop)
+    }
+
+    /// Opens a network camera.
+    pub fn network(url: NetworkUrl, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
+        Self::open(&Input::Network(url), tools, stop)
+    }
+
+    /// `None` where the signal came first.
+    fn open(input: &Input, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
+        let (shown, redacted) = (input.to_string(), input.redacted());
+        let Some(stream) = probe(input, tools, stop)? else {
+            return Ok(None);
+        };
+        let command = args::ffmpeg(&tools.ffmpeg, input, &stream);
+        let (child, stdout) = Leashed::spawn(command, input.stdin().as_deref(), input.is_network())?;
+        let (sender, words) = sync_channel(1);
+        let pool = Pool::new(PixelFormat::I420.bytes(stream.width, stream.height));
+        spawn("ffmpeg-stdout", &tools.ffmpeg, move || read_pictures(stdout, &pool, &sender))?;
+        let silence_limit = tools.silence_limit;
+        Ok(Some(Self { words, child, stream, given: 0, shown, redacted, silence_limit }))
+    }
+
+    fn ended(&mut self, in_the_middle: bool) -> Result<Option<Shot>, CameraError> {
+        let status = self.child.end();
+        let said = self.redacted.apply(&reason(&self.child));
+        let from = self.shown.clone();
+        let clean = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+        if !clean || in_the_middle {
+            let how = status.map_or_else(|e| e.to_string(), |s| format!("ffmpeg ended with {s}"));
+            let reason = if said.is_empty() { how } else { said };
+            return Err(match self.given {
+                0 => CameraError::Open { from, reason },
+                _ => CameraError::Broken { from, reason },
+            });
+        }
+        if self.given == 0 {
+            return Err(match said.is_empty() {
+                true => CameraError::Empty { from },
+                false => CameraError::Open { from, reason: said },
+            });
+        }
+        if !said.is_empty() {
+            tracing::warn!(source = from, reason = said, "The video is damaged; what could be decoded was used.");
+        }
+        Ok(None)
+    }
+}
+
+impl Reader for FfmpegReader {
+    fn next(&mut self, stop: &Stop) -> Result<Option<Shot>, CameraError> {
+        let began = Instant::now();
+        let pixels = loop {
+            match self.words.recv_timeout(GLANCE) {
+                Ok(Word::Picture(pixels)) => break pixels,
+                Ok(Word::End(in_the_middle)) => return self.ended(in_the_middle),
+                Err(RecvTimeoutError::Disconnected) => return self.ended(false),
+                Err(RecvTimeoutError::Timeout) if stop.is_set() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if began.elapsed() > self.silence_limit => {
+                    return Err(CameraError::Stalled { from: self.shown.clone(), after: self.silence_limit });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        };
+        let Stream { width, height, matrix, rate, .. } = self.stream;
+        let image = Image::new(width, height, PixelFormat::I420, pixels)
+            .map_err(|error| CameraError::Size { from: self.shown.clone(), error })?;
+        self.given += 1;
+        Ok(Some(Shot { image: image.with_matrix(matrix), lasts: Duration::from_secs_f64(1.0 / rate) }))
+    }
+}
+
+/// Reads pictures until the pipe or the listener is closed.
+fn read_pictures(mut from: ChildStdout, pool: &Pool, to: &SyncSender<Word>) {
+    loop {
+        let mut buffer = pool.buffer();
+        let word = match fill(&mut from, buffer.as_mut()) {
+            Filled::Whole => Word::Picture(buffer.freeze()),
+            Filled::Part => Word::End(true),
+            Filled::Nothing => Word::End(false),
+        };
+        let last = matches!(word, Word::End(_));
+        if to.send(word).is_err() || last {
+            return;
+        }
+    }
+}
+
+enum Filled {
+    Whole,
+    Part,
+    Nothing,
+}
+
+fn fill(from: &mut impl Read, mut room: &mut [u8]) -> Filled {
+    let mut any = false;
+    while !room.is_empty() {
+        match from.read(room) {
+            Ok(0) => return if any { Filled::Part } else { Filled::Nothing },
+            Ok(read) => {
+                any = true;
+                room = room.get_mut(read..).unwrap_or_default();
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Filled::Part,
+        }
+    }
+    Filled::Whole
+}
+
+/// Asks ffprobe what is in the stream. `None` where the signal came first.
+fn probe(input: &Input, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Stream>, CameraError> {
+    let command = args::ffprobe(&tools.ffprobe, input);
+    let (mut child, stdout) = Leashed::spawn(command, input.stdin().as_deref(), input.is_network())?;
+    let (sender, answer) = sync_channel(1);
+    spawn("ffprobe-stdout", &tools.ffprobe, move || {
+        let mut json = Vec::new();
+        let read = stdout.take(ANSWER).read_to_end(&mut json);
+        // Nobody listens any more where the time was up.
+        let _ = sender.send(read.map(|_| json));
+    })?;
+    let open = |reason: String| CameraError::Open { from: input.to_string(), reason: input.redacted().apply(&reason) };
+    let began = Instant::now();
+    let json = loop {
+        match answer.recv_timeout(GLANCE) {
+            Ok(json) => break json.map_err(|e| open(e.to_string()))?,
+            Err(RecvTimeoutError::Timeout) if stop.is_set() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) if began.elapsed() > tools.probe_limit => {
+                return Err(CameraError::Stalled { from: input.to_string(), after: tools.probe_limit });
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(open("ffprobe gave no answer".to_owned())),
+        }
+    };
+    let status = child.end().map_err(|e| open(e.to_string()))?;
+    if !status.success() {
+        let said = reason(&child);
+        return Err(open(if said.is_empty() { format!("ffprobe ended with {status}") } else { said }));
+    }
+    match probe::parse(&json) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(ProbeError::Size(error)) => Err(CameraError::Size { from: input.to_string(), error }),
+        Err(other) => Err(open(other.to_string())),
+    }
+}
+
+/// The child's last words, without the name of the file or pipe, which the error already has.
+fn reason(child: &Leashed) -> String {
+    if let Some((_, plain)) = PLAIN_WORDS.iter().find(|(words, _)| child.has_said(words)) {
+        return (*plain).to_owned();
+    }
+    let said = child.last_words();
+    match said.rsplit_once(": ") {
+        Some((before, reason)) if before.starts_with("file:") || before.starts_with("pipe:") => reason.to_owned(),
+        _ => said,
+    }
+}
+
+fn spawn(name: &str, program: &std::path::Path, work: impl FnOnce() + Send + 'static) -> Result<(), CameraError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+    let program = program.display().to_string();
+    spawned.map(drop).map_err(|error| CameraError::ProgramFailed { program, error })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Cameras: whatever gives pictures, under supervision.
+//!
+//! [`source::Source`] says where pictures come from; a reader for each kind turns it into pictures one after another.
+//! [`supervise::Camera`] runs a reader on a thread of its own, keeps its pace, opens it again when it fails, says how
+//! it is, and leaves each picture in a [`mailbox::Mailbox`]. [`frames`] is for work that wants every picture and no
+//! supervision.
+
+pub mod error;
+pub mod ffmpeg;
+pub mod images;
+pub mod mailbox;
+mod pace;
+pub mod sim;
+pub mod source;
+pub mod stop;
+pub mod supervise;
+
+use std::time::{Duration, Instant};
+
+use self::error::CameraError;
+use self::ffmpeg::{Ffmpeg, FfmpegReader};
+use self::images::ImagesReader;
+use self::pace::Pacer;
+use self::sim::{Conveyor, ConveyorOptions};
+use self::source::Source;
+use self::stop::Stop;
+use crate::frame::Image;
+
+/// One picture, and how long it is shown before the next one.
+#[derive(Debug)]
+struct Shot {
+    image: Image,
+    lasts: Duration,
+}
+
+/// Gives the pictures of one source, in order, as fast as they are asked for (a live camera: as they come).
+trait Reader {
+    /// The next picture; `None` at the end, or where the signal came while it was waited for.
+    fn next(&mut self, stop: &Stop) -> Result<Option<Shot>, CameraError>;
+}
+
+/// Opens a source; `None` where the signal came first.
+fn open(source: &Source, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Box<dyn Reader>>, CameraError> {
+    fn boxed(reader: Option<impl Reader + 'static>) -> Option<Box<dyn Reader>> {
+        reader.map(|r| Box::new(r) as Box<dyn Reader>)
+    }
+    Ok(match source {
+        Source::Clip { path, .. } => boxed(FfmpegReader::file(path.clone(), tools, stop)?),
+        Source::Network(url) => boxed(FfmpegReader::network(url.clone(), tools, stop)?),
+        Source::Pictures { path, fps, .. } => boxed(Some(ImagesReader::open(path, *fps)?)),
+        &Source::Conveyor { seed, fps, width, height } => {
+            let conveyor = Conveyor::new(ConveyorOptions { seed, fps: fps.into(), width, height })?;
+            boxed(Some(SimReader { conveyor, next: 0 }))
+        }
+        Source::V4l(path) => return Err(CameraError::Unsupported(format!("the local camera {}", path.display()))),
+    })
+}
+
+/// The simulated conveyor as a camera.
+struct SimReader {
+    conveyor: Conveyor,
+    next: u64,
+}
+
+impl Reader for SimReader {
+    fn next(&mut self, _: &Stop) -> Result<Option<Shot>, CameraError> {
+        let image = self.conveyor.frame(self.next)?.image;
+        self.next += 1;
+        Ok(Some(Shot { image, lasts: Duration::from_secs_f64(1.0 / self.conveyor.options().fps) }))
+    }
+}
+
+/// Every picture of a source, in order, without supervision: the first error ends it. It is read as fast as pictures
+/// are asked for and once, unless the source itself says `realtime` or `loop`.
+///
+/// # Errors
+/// When the source can't be opened.
+pub fn frames(source: &Source) -> Result<Frames, CameraError> {
+    let (tools, stop) = (Ffmpeg::default(), Stop::new());
+    let reader = open(source, &tools, &stop)?;
+    let pacer = (source.realtime() == Some(true)).then(Pacer::default);
+    Ok(Frames { source: source.clone(), tools, stop, reader, pacer })
+}
+
+/// The pictures of a source. See [`frames`].
+pub struct Frames {
+    source: Source,
+    tools: Ffmpeg,
+    stop: Stop,
+    /// `None` once it ended.
+    reader: Option<Box<dyn Reader>>,
+    /// Where the source's own pace is kept.
+    pacer: Option<Pacer>,
+}
+
+impl Frames {
+    fn shot(&mut self) -> Result<Option<Shot>, CameraError> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let shot = reader.next(&self.stop)?;
+        if shot.is_some() || self.source.looping() != Some(true) {
+            return Ok(shot);
+        }
+        self.reader = open(&self.source, &self.tools, &self.stop)?;
+        self.reader.as_mut().map_or(Ok(None), |reader| reader.next(&self.stop))
+    }
+}
+
+impl Iterator for Frames {
+    type Item = Result<Image, CameraError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let shot = self.shot();
+        if !matches!(shot, Ok(Some(_))) {
+            self.reader = None;
+        }
+        let shot = match shot.transpose()? {
+            Ok(shot) => shot,
+            Err(error) => return Some(Err(error)),
+        };
+        if let Some(pacer) = &mut self.pacer {
+            std::thread::sleep(pacer.wait(Instant::now(), shot.lasts));
+        }
+        Some(Ok(shot.image))
+    }
+}
+
+#[cfg(test)]
+mod tests;

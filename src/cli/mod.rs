@@ -1,0 +1,193 @@
+//! The command line: one file per subcommand.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 the task failed, 2 wrong use.
+
+mod bench;
+mod check;
+mod demo;
+mod detect;
+mod eval;
+mod model;
+mod progress;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::DeviceChoice;
+use crate::model::engine::{Engine, EngineOptions};
+use crate::model::package::{Labels, Package, PackageError};
+
+/// Turns a GPU edge node into a vision appliance: cameras in, detections out over MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "ocellus", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The whole loop on this machine with nothing to configure; prints where to look
+    Demo(demo::Demo),
+    /// The daemon
+    Run(run::Run),
+    /// Validate a configuration: every mistake with file, line and what would be right
+    Check(check::Check),
+    /// Detect objects in images, clips and directories
+    Detect(detect::Detect),
+    /// Score a model against COCO ground truth
+    Eval(eval::Eval),
+    /// Measure latency and throughput of a model, stage by stage
+    Bench(bench::Bench),
+    /// Look into model packages
+    #[command(subcommand)]
+    Model(model::Model),
+}
+
+/// Which model, and how it is read.
+#[derive(Debug, Args)]
+struct ModelArgs {
+    /// A model package (directory) or a bare .onnx file
+    #[arg(long, value_name = "FILE|DIR")]
+    model: PathBuf,
+    /// What a bare .onnx file needs to know: see `ocellus model profiles`
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Labels of a bare .onnx file, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Where the model runs
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+}
+
+impl ModelArgs {
+    fn engine(&self, options: &EngineOptions) -> Result<Engine, Failure> {
+        let package = open_package(&self.model, self.profile.as_deref(), self.labels.as_deref())?;
+        Ok(Engine::open(package, self.device, options)?)
+    }
+}
+
+fn open_package(model: &Path, profile: Option<&str>, labels: Option<&Path>) -> Result<Package, Failure> {
+    Package::open(model, profile, labels).map_err(|error| match error {
+        PackageError::OwnDescription { .. } => Failure::usage(error.to_string()),
+        other => other.into(),
+    })
+}
+
+/// Says so where results will carry numbers instead of names.
+fn note_missing_names(labels: &Labels) {
+    if !labels.named() {
+        eprintln!("note: nothing names the model's classes; give their names, one a line, with --labels FILE");
+    }
+}
+
+/// Why a command failed, as one text for people.
+#[derive(Debug)]
+struct Failure {
+    text: String,
+    /// The command line itself is wrong.
+    usage: bool,
+}
+
+impl Failure {
+    /// The task failed.
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), usage: false }
+    }
+
+    /// The command line is wrong.
+    fn usage(text: impl Into<String>) -> Self {
+        Self { text: text.into(), usage: true }
+    }
+
+    /// The task failed, and people were told so already.
+    fn said() -> Self {
+        Self::new("")
+    }
+
+    fn say(&self) {
+        if !self.text.is_empty() {
+            eprintln!("error: {}", self.text);
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            // Many errors already quote their cause.
+            if !text.contains(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            source = cause.source();
+        }
+        Self::new(text)
+    }
+}
+
+/// Parses the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(matches!(cli.command, Command::Run(_) | Command::Demo(_)));
+    let outcome = match cli.command {
+        Command::Demo(c) => c.run(),
+        Command::Run(c) => c.run(),
+        Command::Check(c) => c.run(),
+        Command::Detect(c) => c.run(),
+        Command::Eval(c) => c.run(),
+        Command::Bench(c) => c.run(),
+        Command::Model(c) => c.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.say();
+            if failure.usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Logs go to stderr; `RUST_LOG` sets what is said. Tools are quiet unless something is wrong.
+fn start_logging(daemon: bool) {
+    let default = if daemon { "ocellus=info,warn" } else { "ocellus=warn,error" };
+    // Libraries of the GPU and of the embedded broker report as errors and warnings what is not ours to act on.
+    let quiet = "wgpu_hal=off,wgpu_core=error,naga=error,rumqttd=off,cubecl_runtime=error,tract=error";
+    let filter = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|text| text.parse::<tracing_subscriber::EnvFilter>().ok())
+        .unwrap_or_else(|| tracing_subscriber::EnvFilter::new(format!("{default},{quiet}")));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}
+
+/// A line of data on stdout. A reader that has gone away (`| head`) ends the command in good order.
+fn print(line: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,139 @@
+//! `ocellus model`: look into model packages.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use ocellus_onnx::{Graph, TensorInfo};
+use serde::{Serialize, Serializer};
+
+use super::{Failure, print};
+use crate::detection::ModelRef;
+use crate::model::engine;
+use crate::model::package::{Package, PackageError, Resolved, Spec};
+use crate::model::profiles;
+
+/// Labels that people are shown.
+const MAX_SHOWN: usize = 12;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Model {
+    /// What a model is: inputs, outputs, operators, size, how it is read
+    Inspect(Inspect),
+    /// List the built-in profiles for bare .onnx files
+    Profiles,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// A model package (directory) or a bare .onnx file
+    #[arg(value_name = "FILE|DIR")]
+    model: PathBuf,
+    /// What a bare .onnx file needs to know: see `ocellus model profiles`
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Labels of a bare .onnx file, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Model {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Inspect(inspect) => inspect.run(),
+            Self::Profiles => {
+                profiles::names().try_for_each(|name| print(&format!("{name:<10} {}", profiles::describe(name))))
+            }
+        }
+    }
+}
+
+/// What there is to say about a model.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    file: String,
+    /// None for a bare file that no profile fits.
+    model: Option<&'a ModelRef>,
+    producer: &'a str,
+    opset: i64,
+    parameters: u64,
+    #[serde(serialize_with = "tensors")]
+    inputs: &'a [TensorInfo],
+    #[serde(serialize_with = "tensors")]
+    outputs: &'a [TensorInfo],
+    operators: BTreeMap<String, usize>,
+    description: Option<&'a Spec>,
+    labels: Option<Vec<&'a Arc<str>>>,
+}
+
+impl Inspect {
+    fn run(self) -> Result<(), Failure> {
+        let package = super::open_package(&self.model, self.profile.as_deref(), self.labels.as_deref())?;
+        let graph = engine::load(&package)?;
+        let resolved = match package.resolve(graph.inputs(), graph.outputs()) {
+            Ok(resolved) => Some(resolved),
+            // What is in the file can be said all the same.
+            Err(error @ PackageError::Profile { .. }) => {
+                eprintln!("note: {error}");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let report = report(&package, &graph, resolved.as_ref());
+        if self.json { print(&serde_json::to_string(&report)?) } else { report.people() }
+    }
+}
+
+fn report<'a>(package: &Package, graph: &'a Graph, resolved: Option<&'a Resolved>) -> Report<'a> {
+    Report {
+        file: package.path().display().to_string(),
+        model: resolved.map(|r| &r.reference),
+        producer: graph.producer(),
+        opset: graph.opset(),
+        parameters: graph.parameters(),
+        inputs: graph.inputs(),
+        outputs: graph.outputs(),
+        operators: graph.operators(),
+        description: resolved.map(|r| &r.spec),
+        labels: resolved.map(|r| r.labels.iter().collect()),
+    }
+}
+
+impl Report<'_> {
+    /// Facts in lines, then the description as the `model.toml` that it is.
+    fn people(&self) -> Result<(), Failure> {
+        let line = |key: &str, value: String| print(&format!("{key:<11} {value}"));
+        line("file", self.file.clone())?;
+        if let Some(ModelRef { name, version, digest }) = self.model {
+            line("model", format!("{name} {version}"))?;
+            line("digest", digest.clone())?;
+        }
+        let producer = if self.producer.is_empty() { "not said" } else { self.producer };
+        line("made by", format!("{producer}, operator set {}", self.opset))?;
+        line("parameters", self.parameters.to_string())?;
+        for (key, tensors) in [("input", self.inputs), ("output", self.outputs)] {
+            for TensorInfo { name, dtype, shape } in tensors {
+                line(key, format!("{name}  {dtype} {shape:?}"))?;
+            }
+        }
+        let operators: Vec<String> = self.operators.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        line("operators", operators.join(", "))?;
+        if let Some(labels) = &self.labels {
+            let shown: Vec<&str> = labels.iter().take(MAX_SHOWN).map(|l| &***l).collect();
+            let more = if labels.len() > MAX_SHOWN { ", …" } else { "" };
+            line("classes", format!("{}: {}{more}", labels.len(), shown.join(", ")))?;
+        }
+        if let Some(spec) = self.description {
+            print(&format!("\n# model.toml\n{}", spec.to_toml()?.trim_end()))?;
+        }
+        Ok(())
+    }
+}
+
+fn tensors<S: Serializer>(infos: &[TensorInfo], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(infos.iter().map(|i| serde_json::json!({"name": i.name, "type": i.dtype, "shape": i.shape})))
+}

@@ -1,0 +1,165 @@
+//! What the types can't say: values in range, references that lead somewhere.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::load::nearest;
+use super::{Config, Name};
+use crate::model::profiles;
+use crate::publish::MqttError;
+
+/// The highest rate that a camera may ask for, frames a second.
+const MAX_FPS: f32 = 1000.0;
+/// The largest batch.
+const MAX_BATCH: usize = 64;
+/// The most messages that may wait for the broker.
+const MAX_QUEUE: usize = 65_536;
+
+/// Notes each mistake with the byte at which its entry starts.
+pub(super) fn check(config: &Config, document: &DeTable<'_>, found: &mut Vec<(usize, String)>) {
+    let mut wrong = |path: &[&str], message: String| found.push((locate(document, path), message));
+    check_models(config, &mut wrong);
+    check_cameras(config, &mut wrong);
+    check_mqtt(config, &mut wrong);
+    check_evidence(config, &mut wrong);
+}
+
+fn check_models(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
+    for (name, model) in &config.models {
+        for (key, value) in [("score", model.score), ("iou", model.iou)] {
+            if value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
+                wrong(&["models", name, key], format!("`{key}` is a fraction from 0 to 1"));
+            }
+        }
+        if !(1..=MAX_BATCH).contains(&model.batch) {
+            wrong(&["models", name, "batch"], format!("`batch` is from 1 to {MAX_BATCH}"));
+        }
+        if is_absent(&model.path) {
+            let path = model.path.display();
+            wrong(
+                &["models", name, "path"],
+                format!("there is no file or directory {path}: name a model package or an .onnx file"),
+            );
+        }
+        if let Some(labels) = model.labels.as_deref().filter(|path| is_absent(path)) {
+            wrong(&["models", name, "labels"], format!("there is no file {}", labels.display()));
+        }
+        if let Some(message) = model.profile.as_deref().and_then(profile_mistake) {
+            wrong(&["models", name, "profile"], message);
+        }
+    }
+}
+
+fn profile_mistake(named: &str) -> Option<String> {
+    let known: Vec<&str> = profiles::names().collect();
+    if known.contains(&named) {
+        return None;
+    }
+    Some(match nearest(named, &known) {
+        Some(near) => format!("there is no profile `{named}`: did you mean `{near}`?"),
+        None => format!("there is no profile `{named}`: there are {}", list(&known)),
+    })
+}
+
+/// Whether nothing is there. What we may not look at may be there for whom the daemon runs as.
+fn is_absent(path: &Path) -> bool {
+    path.try_exists().is_ok_and(|there| !there)
+}
+
+fn check_cameras(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
+    let models: Vec<&str> = config.models.keys().map(|n| &**n).collect();
+    for (name, camera) in &config.cameras {
+        if let Err(error) = crate::camera::source::Source::parse(&camera.source) {
+            wrong(&["cameras", name, "source"], error.to_string());
+        }
+        if camera.fps.is_some_and(|fps| !(fps > 0.0 && fps <= MAX_FPS)) {
+            wrong(&["cameras", name, "fps"], format!("`fps` is above 0 and at most {MAX_FPS}"));
+        }
+        if let Some(message) = model_mistake(camera.model.as_ref(), &models) {
+            wrong(&["cameras", name, "model"], message);
+        }
+    }
+}
+
+fn model_mistake(named: Option<&Name>, models: &[&str]) -> Option<String> {
+    match (named, models) {
+        (None, [_]) => None,
+        (_, []) => Some("no model is configured: add a table [models.NAME] with its `path`".to_owned()),
+        (None, _) => Some(format!("there are several models: say which with `model = \"…\"`, one of {}", list(models))),
+        (Some(name), _) if models.contains(&&**name) => None,
+        (Some(name), _) => Some(match nearest(name, models) {
+            Some(near) => format!("there is no model `{name}`: did you mean `{near}`?"),
+            None => format!("there is no model `{name}`: there are {}", list(models)),
+        }),
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    format!("`{}`", names.join("`, `"))
+}
+
+fn check_mqtt(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
+    let mqtt = &config.mqtt;
+    if mqtt.detections_qos > 1 {
+        wrong(&["mqtt", "detections_qos"], "`detections_qos` is 0 or 1".to_owned());
+    }
+    if !(1..=MAX_QUEUE).contains(&mqtt.queue) {
+        wrong(&["mqtt", "queue"], format!("`queue` is from 1 to {MAX_QUEUE}"));
+    }
+    let files = [
+        ("password_file", &mqtt.password_file),
+        ("ca_file", &mqtt.ca_file),
+        ("cert_file", &mqtt.cert_file),
+        ("key_file", &mqtt.key_file),
+    ];
+    for (key, file) in files {
+        if let Some(path) = file.as_deref().filter(|path| is_absent(path)) {
+            wrong(&["mqtt", key], format!("there is no file {}", path.display()));
+        }
+    }
+    if let Err(error) = crate::publish::check(mqtt) {
+        wrong(&["mqtt", mqtt_key(&error)], error.to_string());
+    }
+}
+
+/// The key that an error is about, as far as it is one.
+fn mqtt_key(error: &MqttError) -> &'static str {
+    match error {
+        MqttError::Url(_) => "url",
+        MqttError::Topic(_) => "prefix",
+        MqttError::ClientId { .. } => "client_id",
+        _ => "",
+    }
+}
+
+fn check_evidence(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
+    let Some(evidence) = &config.evidence else { return };
+    let [low, high] = evidence.band;
+    if !(0.0 <= low && low <= high && high <= 1.0) {
+        wrong(&["evidence", "band"], "`band` is [low, high], both from 0 to 1, low first".to_owned());
+    }
+    if evidence.per_minute == 0 || evidence.per_minute > 6000 {
+        wrong(&["evidence", "per_minute"], "`per_minute` is from 1 to 6000".to_owned());
+    }
+    if let Err(error) = crate::ship::store::check(&evidence.store) {
+        wrong(&["evidence", "store"], error.to_string());
+    }
+}
+
+/// The byte at which an entry starts; where the entry is absent, its table's.
+fn locate(document: &DeTable<'_>, path: &[&str]) -> usize {
+    let mut table = document;
+    let mut at = 0;
+    for part in path {
+        let Some((key, value)) = table.iter().find(|(k, _)| k.get_ref() == part) else {
+            return at;
+        };
+        at = key.span().start;
+        match value.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            _ => return at,
+        }
+    }
+    at
+}

@@ -1,0 +1,214 @@
+//! The configuration: one TOML file, and these structs are its reference.
+//!
+//! Unknown keys are errors. Every mistake is reported with its line and what would be right; see [`load`].
+
+mod check;
+mod load;
+mod name;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::camera::source::Redacted;
+
+pub use self::load::{ConfigError, Loaded, Mistake, load, parse};
+pub(crate) use self::load::{digest, nearest};
+pub use self::name::Name;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The site, as it appears in topics, messages and store paths.
+    #[serde(default = "default_site")]
+    pub site: Name,
+    /// This node; the host's name by default.
+    #[serde(default = "default_node")]
+    pub node: Name,
+    /// Where models run: `auto` (the best GPU, else the CPU), `gpu`, `cpu` or `burn-cpu`.
+    #[serde(default)]
+    pub device: DeviceChoice,
+    /// Where detections go.
+    #[serde(default)]
+    pub mqtt: MqttConfig,
+    /// The web page; leave the table out to have none.
+    pub web: Option<WebConfig>,
+    /// Models by name.
+    #[serde(default)]
+    pub models: BTreeMap<Name, ModelConfig>,
+    /// Cameras by name.
+    #[serde(default)]
+    pub cameras: BTreeMap<Name, CameraConfig>,
+    /// Which frames are kept, and where; leave the table out to keep none.
+    pub evidence: Option<EvidenceConfig>,
+}
+
+/// Where models run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceChoice {
+    /// The best hardware adapter through Vulkan, else the CPU.
+    #[default]
+    Auto,
+    /// A GPU through Vulkan; an error where there is none.
+    Gpu,
+    /// A Vulkan device of any kind, software ones (lavapipe) included: for tests.
+    GpuSoftware,
+    /// tract on the CPU.
+    Cpu,
+    /// The GPU's lowering on the CPU (burn's flex): slow, for comparison.
+    BurnCpu,
+}
+
+/// An MQTT broker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MqttConfig {
+    /// `mqtt://host:port` (1883) or `mqtts://host:port` (8883).
+    pub url: String,
+    /// First part of every topic. May have several levels, with `/` between them.
+    pub prefix: String,
+    /// The client id; `ocellus-{site}-{node}` by default. Two clients must never share one.
+    pub client_id: Option<String>,
+    /// User name, where the broker wants one.
+    pub username: Option<String>,
+    /// File that holds the password, which is never written into the TOML itself.
+    pub password_file: Option<PathBuf>,
+    /// Environment variable that holds the password, instead of a file.
+    pub password_env: Option<String>,
+    /// systemd credential (`LoadCredential=` in the unit) that holds the password, instead of a file.
+    pub password_credential: Option<Name>,
+    /// PEM file of the certificate authority to trust, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of our certificate chain, for mutual TLS.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of our private key, for mutual TLS.
+    pub key_file: Option<PathBuf>,
+    /// QoS of detections: 0 or 1.
+    pub detections_qos: u8,
+    /// Detections that may wait while the broker is slow or away, 1 to 65 536; the oldest are dropped first.
+    pub queue: usize,
+}
+
+impl Default for MqttConfig {
+    fn default() -> Self {
+        Self {
+            url: "mqtt://127.0.0.1:1883".to_owned(),
+            prefix: "ocellus".to_owned(),
+            client_id: None,
+            username: None,
+            password_file: None,
+            password_env: None,
+            password_credential: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            detections_qos: 0,
+            queue: 256,
+        }
+    }
+}
+
+/// The web page.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8642)) }
+    }
+}
+
+/// A model.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// A model package (directory) or a bare `.onnx` file.
+    pub path: PathBuf,
+    /// What a bare `.onnx` file needs to know: `ocellus model profiles` lists them.
+    pub profile: Option<String>,
+    /// Labels of a bare `.onnx` file, one a line.
+    pub labels: Option<PathBuf>,
+    /// Lowest score of a detection, 0..=1, instead of the package's.
+    pub score: Option<f32>,
+    /// IoU above which NMS drops the weaker of two boxes, 0..=1, instead of the package's.
+    pub iou: Option<f32>,
+    /// Frames of different cameras that may run together, 1 to 64.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+}
+
+/// A camera.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CameraConfig {
+    /// `file:/path.mp4` (`?loop=true`, `?realtime=true`), `dir:/path`, `sim:conveyor?seed=1&fps=10`, ….
+    /// A URL may hold credentials, which `Debug` leaves out.
+    pub source: String,
+    /// Which of `[models]` looks at it; may be left out where there is only one.
+    pub model: Option<Name>,
+    /// Most frames a second that are scored, at most 1000; by default all that the device manages.
+    pub fps: Option<f32>,
+}
+
+impl fmt::Debug for CameraConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CameraConfig")
+            .field("source", &Redacted::clipped(&self.source))
+            .field("model", &self.model)
+            .field("fps", &self.fps)
+            .finish()
+    }
+}
+
+/// Which frames are worth learning from, and where they are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceConfig {
+    /// A directory, or a URL: `file:///path`, `az://container/path`, `s3://bucket/path`.
+    /// Credentials come from the environment (`AZURE_STORAGE_…`, `AWS_…`), never from this file.
+    pub store: String,
+    /// A detection whose score lies in this band, `[low, high]`, both 0..=1, makes its frame worth keeping.
+    #[serde(default = "default_band")]
+    pub band: [f32; 2],
+    /// Keep frames in which an object appears or vanishes for a single frame.
+    #[serde(default = "yes")]
+    pub flicker: bool,
+    /// Most frames kept a minute and camera, 1 to 6000.
+    #[serde(default = "default_per_minute")]
+    pub per_minute: u32,
+}
+
+fn default_site() -> Name {
+    Name::near("site")
+}
+
+fn default_node() -> Name {
+    Name::of_this_host()
+}
+
+fn default_batch() -> usize {
+    8
+}
+
+fn default_band() -> [f32; 2] {
+    [0.3, 0.6]
+}
+
+fn default_per_minute() -> u32 {
+    6
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,353 @@
+//! The wiring: the only place that knows every room.
+//!
+//! ```text
+//! camera threads ─► mailboxes ─► scoring threads (one a model) ─► outlet ─► MQTT, page, evidence
+//! ```
+//!
+//! Start is back to front, so that nothing flows before there is somewhere to flow to: models are opened and warm,
+//! the page's port is bound, then the broker is dialled, then cameras open. Stop is front to back, so that what was
+//! captured is scored, kept and published before the broker hears `stopped`.
+
+mod meter;
+mod outlet;
+mod scoring;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use self::meter::percentiles;
+use self::outlet::{Outlet, Outputs};
+use self::scoring::{Line, Scoring};
+use crate::camera::mailbox::{Mailbox, Notifier};
+use crate::camera::source::Source;
+use crate::camera::supervise::{Camera, CameraOptions};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{CameraConfig, Config, Loaded, ModelConfig, Name};
+use crate::evidence::{Evidence, Keeper};
+use crate::model::engine::{Engine, EngineError, EngineOptions};
+use crate::model::package::Package;
+use crate::publish::Mqtt;
+use crate::ship::store::Store;
+use crate::ship::{ShipError, Sink};
+use crate::web::{Hub, NodeInfo, Web};
+
+/// How often statistics are published.
+const STATS_EVERY: Duration = Duration::from_secs(1);
+/// How long a clean stop may take to flush evidence, and then to flush MQTT.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Why the daemon does not start. Once it runs, it goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DaemonError {
+    /// A model can't be opened.
+    #[error(transparent)]
+    Model(#[from] EngineError),
+    /// A camera's source makes no sense.
+    #[error("camera {camera}: {reason}")]
+    Camera {
+        /// The camera's name.
+        camera: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The page can't be served.
+    #[error(transparent)]
+    Web(#[from] crate::web::WebError),
+    /// The broker's settings make no sense.
+    #[error(transparent)]
+    Mqtt(#[from] crate::publish::MqttError),
+    /// The store's settings make no sense.
+    #[error(transparent)]
+    Store(#[from] crate::ship::ShipError),
+    /// A thread can't be started.
+    #[error("a thread can't be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A running daemon.
+pub struct Daemon {
+    cameras: Vec<Camera>,
+    scoring: Vec<Scoring>,
+    stopping: Arc<AtomicBool>,
+    mqtt: Mqtt,
+    keeper: Option<Keeper>,
+    shutdown: watch::Sender<bool>,
+    web: Option<(SocketAddr, tokio::task::JoinHandle<()>)>,
+    stats: tokio::task::JoinHandle<()>,
+    models: Vec<String>,
+    device: String,
+    topics: String,
+}
+
+/// The runtime that the network side runs on.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Ends when the process is asked to: SIGTERM or Ctrl-C.
+pub async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::error!(%error, "Signals can't be watched: stop the process with SIGKILL.");
+            return std::future::pending().await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("Stopping on SIGTERM."),
+        _ = tokio::signal::ctrl_c() => tracing::info!("Stopping on Ctrl-C."),
+    }
+}
+
+/// Opens the package of a configured model.
+///
+/// # Errors
+/// When it can't be read or makes no sense.
+pub fn open_package(name: &Name, model: &ModelConfig) -> Result<Package, EngineError> {
+    tracing::debug!(model = %name, path = %model.path.display(), "Opening the model.");
+    Ok(Package::open(&model.path, model.profile.as_deref(), model.labels.as_deref())?)
+}
+
+/// The model that a camera is scored by. The configuration's check has seen to it that there is one.
+fn model_of<'a>(config: &'a Config, camera: &'a CameraConfig) -> Option<&'a Name> {
+    camera.model.as_ref().or_else(|| config.models.keys().next())
+}
+
+impl Daemon {
+    /// Starts everything; must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// When a model, a port or a setting won't do. Brokers, cameras and stores that are away are waited for instead.
+    pub async fn start(loaded: Loaded) -> Result<Self, DaemonError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let config = &loaded.config;
+        let engines = open_engines(config).await?;
+        let models = engines.values().map(|e| e.spec().name.clone()).collect();
+        let device = engines.values().next().map_or_else(|| "none".to_owned(), |e| e.device().to_owned());
+
+        let hub = Arc::new(hub(config, &device, &clock));
+        let (shutdown, stopped) = watch::channel(false);
+        let web = match &config.web {
+            Some(settings) => {
+                let bound = Web::bind(settings).await?;
+                let address = bound.address();
+                Some((address, tokio::spawn(serve(bound, Arc::clone(&hub), stopped.clone()))))
+            }
+            None => None,
+        };
+        let keeper = match &config.evidence {
+            Some(settings) => {
+                let store = Store::open(&settings.store)?;
+                let sink = ShownStore { store, hub: Arc::clone(&hub) };
+                Some(Keeper::start(settings, sink, Arc::clone(&clock)))
+            }
+            None => None,
+        };
+        let mqtt = Mqtt::start(&config.mqtt, &config.site, &config.node, Arc::clone(&clock))?;
+        let outputs = Outputs { mqtt: mqtt.handle(), hub, evidence: keeper.as_ref().map(Keeper::handle) };
+        let outlet = Arc::new(Outlet::new(&loaded, outputs, Arc::clone(&clock), device.clone()));
+
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (cameras, scoring) = start_lines(config, engines, &outlet, &clock, &stopping)?;
+        let stats = tokio::spawn(publish_stats(Arc::clone(&outlet), stopped));
+        let topics = format!("{}/{}/{}", config.mqtt.prefix, config.site, config.node);
+        Ok(Self { cameras, scoring, stopping, mqtt, keeper, shutdown, web, stats, models, device, topics })
+    }
+
+    /// Where the page is.
+    #[must_use]
+    pub fn web(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(|(address, _)| *address)
+    }
+
+    /// The models' names.
+    #[must_use]
+    pub fn model_names(&self) -> &[String] {
+        &self.models
+    }
+
+    /// The device that models run on.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// What all topics start with.
+    #[must_use]
+    pub fn topics(&self) -> &str {
+        &self.topics
+    }
+
+    /// Runs until `end` completes, then stops in good order: all that was scored is flushed.
+    pub async fn run_until(self, end: impl Future<Output = ()>) {
+        end.await;
+        self.stop().await;
+    }
+
+    async fn stop(self) {
+        let Self { cameras, scoring, stopping, mqtt, keeper, shutdown, web, stats, .. } = self;
+        // Threads are joined off the runtime, which must go on carrying what they still publish.
+        let joined = tokio::task::spawn_blocking(move || {
+            stopping.store(true, Ordering::Relaxed);
+            for camera in &cameras {
+                camera.ask_to_stop();
+            }
+            for camera in cameras {
+                camera.stop();
+            }
+            for thread in scoring {
+                thread.join();
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("A thread failed while stopping.");
+        }
+        stats.abort();
+        if let Some(keeper) = keeper {
+            keeper.close(FLUSH).await;
+        }
+        mqtt.close(FLUSH).await;
+        shutdown.send_replace(true);
+        if let Some((_, server)) = web
+            && tokio::time::timeout(FLUSH, server).await.is_err()
+        {
+            tracing::warn!("The page's viewers did not go in time.");
+        }
+        tracing::info!("Stopped.");
+    }
+}
+
+fn hub(config: &Config, device: &str, clock: &Arc<dyn Clock>) -> Hub {
+    let info = NodeInfo {
+        site: config.site.to_string(),
+        node: config.node.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: device.to_owned(),
+    };
+    Hub::new(info, config.cameras.keys().map(|name| name.to_string()), Arc::clone(clock))
+}
+
+/// Serves the page until the daemon stops; without it the daemon goes on.
+async fn serve(web: Web, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
+    let shutdown = async move {
+        // An error means that the daemon is gone, and then it is time as well.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    if let Err(error) = web.serve(hub, shutdown).await {
+        tracing::error!(%error, "The page is gone; everything else goes on.");
+    }
+}
+
+/// The store, which shows on the page what it has kept.
+struct ShownStore {
+    store: Store,
+    hub: Arc<Hub>,
+}
+
+impl Sink for ShownStore {
+    async fn keep(&self, item: &Evidence) -> Result<(), ShipError> {
+        self.store.keep(item).await?;
+        self.hub.kept(item);
+        Ok(())
+    }
+}
+
+/// Opens every model that a camera uses, off the runtime's threads.
+async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engine>, DaemonError> {
+    let mut engines = BTreeMap::new();
+    for (name, model) in &config.models {
+        let cameras = config.cameras.values().filter(|c| model_of(config, c) == Some(name)).count();
+        if cameras == 0 {
+            tracing::warn!(model = %name, "No camera uses this model: it is not opened.");
+            continue;
+        }
+        let (name, model, device) = (name.clone(), model.clone(), config.device);
+        let opened = tokio::task::spawn_blocking(move || {
+            let options = engine_options(&model, cameras);
+            let engine = Engine::open(open_package(&name, &model)?, device, &options)?;
+            Ok::<_, EngineError>((name, engine))
+        });
+        match opened.await {
+            Ok(result) => {
+                let (name, engine) = result?;
+                tracing::info!(model = %name, device = engine.device(), "The model is open and warm.");
+                engines.insert(name, engine);
+            }
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    Ok(engines)
+}
+
+fn engine_options(model: &ModelConfig, cameras: usize) -> EngineOptions {
+    EngineOptions { score: model.score, iou: model.iou, batch: model.batch.min(cameras), ..EngineOptions::default() }
+}
+
+type Started = (Vec<Camera>, Vec<Scoring>);
+
+/// Starts a scoring thread for each model, and the cameras that feed it.
+fn start_lines(
+    config: &Config,
+    engines: BTreeMap<Name, Engine>,
+    outlet: &Arc<Outlet>,
+    clock: &Arc<dyn Clock>,
+    stopping: &Arc<AtomicBool>,
+) -> Result<Started, DaemonError> {
+    let mut cameras = Vec::new();
+    let mut scoring = Vec::new();
+    for (name, engine) in engines {
+        let Some(model) = config.models.get(&name).cloned() else { continue };
+        let notifier = Arc::new(Notifier::new());
+        let mut lines = Vec::new();
+        for (camera, settings) in config.cameras.iter().filter(|(_, c)| model_of(config, c) == Some(&name)) {
+            let mailbox = Arc::new(Mailbox::new(Arc::clone(&notifier)));
+            outlet.add_camera(camera, Arc::clone(&mailbox));
+            lines.push(Line { camera: camera.clone(), mailbox: Arc::clone(&mailbox) });
+            cameras.push(start_camera(camera, settings, mailbox, outlet, clock)?);
+        }
+        let options = engine_options(&model, lines.len());
+        let reopen = scoring::Reopen { name, model, device: config.device, options };
+        let thread = Scoring::spawn(engine, reopen, lines, notifier, Arc::clone(outlet), Arc::clone(stopping));
+        scoring.push(thread.map_err(DaemonError::Thread)?);
+    }
+    Ok((cameras, scoring))
+}
+
+fn start_camera(
+    name: &Name,
+    settings: &CameraConfig,
+    mailbox: Arc<Mailbox>,
+    outlet: &Arc<Outlet>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Camera, DaemonError> {
+    let wrong = |reason: String| DaemonError::Camera { camera: name.to_string(), reason };
+    let source = Source::parse(&settings.source).map_err(|e| wrong(e.to_string()))?;
+    let options = CameraOptions { source, fps: settings.fps };
+    let outlet = Arc::clone(outlet);
+    let camera = name.clone();
+    let observe = move |status| outlet.camera_status(&camera, status);
+    Camera::spawn(name, options, mailbox, Arc::clone(clock), observe).map_err(DaemonError::Thread)
+}
+
+/// Publishes statistics until the daemon stops.
+async fn publish_stats(outlet: Arc<Outlet>, mut stopped: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(STATS_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            _ = tick.tick() => outlet.publish_stats(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One thread a model: takes the newest frame of each of its cameras, scores them together, hands them on.
+//!
+//! When the device fails the thread goes on: with `device = "auto"` on the CPU, else its cameras are blind until the
+//! device can be opened again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::open_package;
+use super::outlet::Outlet;
+use crate::backoff::Backoff;
+use crate::camera::mailbox::{Mailbox, Notifier};
+use crate::config::{DeviceChoice, ModelConfig, Name};
+use crate::frame::{Frame, Image};
+use crate::model::engine::{Engine, EngineError, EngineOptions, Outcome};
+
+/// How long the thread sleeps when no frame comes, before it looks whether it should end.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// A camera as the engine sees it.
+pub(super) struct Line {
+    pub(super) camera: Name,
+    pub(super) mailbox: Arc<Mailbox>,
+}
+
+/// What it takes to open the model again.
+pub(super) struct Reopen {
+    pub(super) name: Name,
+    pub(super) model: ModelConfig,
+    pub(super) device: DeviceChoice,
+    pub(super) options: EngineOptions,
+}
+
+impl Reopen {
+    /// Opens the model again: on the CPU where the choice of device is ours.
+    fn open(&self) -> Result<Engine, EngineError> {
+        let device = match self.device {
+            DeviceChoice::Auto => DeviceChoice::Cpu,
+            other => other,
+        };
+        Engine::open(open_package(&self.name, &self.model)?, device, &self.options)
+    }
+}
+
+/// A running thread.
+pub(super) struct Scoring(JoinHandle<()>);
+
+impl Scoring {
+    pub(super) fn spawn(
+        engine: Engine,
+        reopen: Reopen,
+        lines: Vec<Line>,
+        notifier: Arc<Notifier>,
+        outlet: Arc<Outlet>,
+        stopping: Arc<AtomicBool>,
+    ) -> std::io::Result<Self> {
+        let name = format!("model-{}", reopen.name);
+        let work = Work { engine, reopen, lines, outlet, stopping, next: 0 };
+        std::thread::Builder::new().name(name).spawn(move || work.run(&notifier)).map(Self)
+    }
+
+    pub(super) fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("A scoring thread failed.");
+        }
+    }
+}
+
+struct Work {
+    engine: Engine,
+    reopen: Reopen,
+    lines: Vec<Line>,
+    outlet: Arc<Outlet>,
+    stopping: Arc<AtomicBool>,
+    /// The line that is looked at first: takes turns, so that none waits for ever.
+    next: usize,
+}
+
+impl Work {
+    fn run(mut self, notifier: &Notifier) {
+        loop {
+            // Read before looking, so that a frame that comes in between wakes the wait below.
+            let seen = notifier.generation();
+            let batch = self.take();
+            if batch.is_empty() {
+                if self.stopping() {
+                    return;
+                }
+                notifier.wait(seen, IDLE);
+                continue;
+            }
+            if let Err(reason) = self.score(batch) {
+                self.recover(&reason);
+            }
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The newest frame of each camera, up to the batch; each with the index of its line.
+    fn take(&mut self) -> Vec<(usize, Frame)> {
+        let count = self.lines.len();
+        let most = self.reopen.options.batch.max(1);
+        let order = (0..count).map(|i| (self.next + i) % count);
+        let batch: Vec<_> =
+            order.filter_map(|i| Some((i, self.lines.get(i)?.mailbox.try_take()?))).take(most).collect();
+        if let Some((last, _)) = batch.last() {
+            self.next = (last + 1) % count;
+        }
+        batch
+    }
+
+    fn score(&mut self, batch: Vec<(usize, Frame)>) -> Result<(), String> {
+        let taken = self.outlet.clock().monotonic();
+        let images: Vec<&Image> = batch.iter().map(|(_, frame)| &frame.image).collect();
+        // Libraries below may panic on a device that has gone; that must not end the thread.
+        let outcomes = catch_unwind(AssertUnwindSafe(|| self.engine.score(&images)))
+            .map_err(|_| "the device failed without a word".to_owned())?
+            .map_err(|e| e.to_string())?;
+        let model = self.engine.model_ref();
+        for ((i, frame), outcome) in batch.into_iter().zip(outcomes) {
+            if let Some(line) = self.lines.get(i) {
+                let outcome: Outcome = outcome;
+                self.outlet.scored(&line.camera, frame, outcome, &model, taken);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the model again, trying until it works or the daemon stops.
+    fn recover(&mut self, reason: &str) {
+        tracing::error!(model = %self.reopen.name, reason, "The model can't be run; opening it again.");
+        for line in &self.lines {
+            self.outlet.set_blind(&line.camera, Some(reason));
+        }
+        let mut backoff = Backoff::default();
+        while !self.stopping() {
+            let opened = catch_unwind(AssertUnwindSafe(|| self.reopen.open()));
+            if let Ok(Ok(engine)) = opened {
+                tracing::info!(model = %self.reopen.name, device = engine.device(), "The model runs again.");
+                self.outlet.set_device(engine.device());
+                self.engine = engine;
+                for line in &self.lines {
+                    self.outlet.set_blind(&line.camera, None);
+                }
+                return;
+            }
+            self.pause(backoff.wait());
+        }
+    }
+
+    /// Sleeps, unless the daemon stops.
+    fn pause(&self, delay: Duration) {
+        let until = self.outlet.clock().monotonic() + delay;
+        while !self.stopping() && self.outlet.clock().monotonic() < until {
+            std::thread::sleep(IDLE.min(delay));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! From the engine's hands to a real folder.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::evidence::Record;
+use crate::evidence::select::tests::scored;
+use crate::ship::{ShipError, Store};
+
+const BOLT: [f32; 4] = [0.1, 0.1, 0.2, 0.2];
+/// How long anything may take. Only a failing test waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn config() -> EvidenceConfig {
+    EvidenceConfig { store: String::new(), band: [0.3, 0.6], flicker: true, per_minute: 6000 }
+}
+
+fn clock() -> ManualClock {
+    ManualClock::new(chrono::DateTime::UNIX_EPOCH)
+}
+
+fn open(folder: &Path) -> Store {
+    Store::open(&folder.display().to_string()).expect("a folder")
+}
+
+/// Frame `seq`, unsure about something that no other frame shows.
+fn unsure(seq: u64) -> Scored {
+    scored(seq, &[(&format!("part-{seq}"), 0.45, BOLT)])
+}
+
+/// The files with this ending, anywhere below.
+fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path, ending)
+            } else if path.extension().is_some_and(|e| e == ending) {
+                vec![path]
+            } else {
+                Vec::new()
+            }
+        })
+        .collect()
+}
+
+async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let wait = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "it never came to this: {what}");
+}
+
+#[tokio::test]
+async fn what_is_worth_it_is_in_the_store_and_what_is_not_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keeper = Keeper::start(&config(), open(folder.path()), Arc::new(clock()));
+    let handle = keeper.handle();
+    for seq in 0..3 {
+        handle.offer(&scored(seq, &[("bolt", 0.9, BOLT)]));
+    }
+    handle.offer(&unsure(3));
+    assert_eq!(keeper.close(PATIENCE).await, 0);
+    assert_eq!((handle.kept(), handle.dropped()), (1, 0));
+
+    let records = files(folder.path(), "json");
+    assert_eq!(records.len(), 1, "{records:?}");
+    let record: Record = serde_json::from_slice(&std::fs::read(&records[0]).expect("read")).expect("a record");
+    assert_eq!(record.detections.frame.seq, 3);
+    // The clock stands at the epoch, and so does the time in the id.
+    assert_eq!(ulid::Ulid::from_string(&record.id).expect("a ULID").timestamp_ms(), 0);
+    let picture = records[0].with_file_name(&record.image.file);
+    assert_eq!(std::fs::metadata(&picture).expect("a picture").len(), record.image.bytes);
+    let below = records[0].strip_prefix(folder.path()).expect("inside").display().to_string();
+    assert!(below.starts_with("evidence/dt=1970-01-01/site=plant-7/camera=line3/"), "{below}");
+}
+
+#[tokio::test]
+async fn a_store_in_trouble_is_tried_again_until_it_keeps() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("store");
+    let keeper = Keeper::start(&config(), open(&root), Arc::new(clock()));
+    let handle = keeper.handle();
+    // As when the disk is pulled out: a file is in its place.
+    std::fs::remove_dir(&root).expect("empty");
+    std::fs::write(&root, "").expect("written");
+    for seq in 0..3 {
+        handle.offer(&unsure(seq));
+    }
+    eventually("the first was tried in vain", || handle.last_error().is_some()).await;
+    let error = handle.last_error().expect("an error");
+    assert!(error.contains(&root.display().to_string()), "{error}");
+    assert_eq!((handle.kept(), handle.dropped()), (0, 0));
+    std::fs::remove_file(&root).expect("removed");
+    eventually("all are kept", || handle.kept() == 3).await;
+    assert_eq!(handle.last_error(), None);
+    assert_eq!(handle.dropped(), 0);
+    assert_eq!((files(&root, "jpg").len(), files(&root, "json").len()), (3, 3));
+    assert_eq!(keeper.close(PATIENCE).await, 0);
+}
+
+/// A sink whose door can be shut.
+struct Door(Arc<AtomicBool>);
+
+impl Sink for Door {
+    async fn keep(&self, _: &Evidence) -> Result<(), ShipError> {
+        while !self.0.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_and_what_has_no_room_is_counted() {
+    let open = Arc::new(AtomicBool::new(false));
+    let keeper = Keeper::start(&config(), Door(Arc::clone(&open)), Arc::new(clock()));
+    let handle = keeper.handle();
+    for seq in 0..200 {
+        handle.offer(&unsure(seq));
+    }
+    let picked = keeper.shared.picked.load(Ordering::Relaxed);
+    assert_eq!(picked, 200);
+    // The engine never yields here, so all but those that fit on the first shelf went at once.
+    assert_eq!((handle.kept(), handle.dropped()), (0, picked - RAW as u64));
+    open.store(true, Ordering::Relaxed);
+    assert_eq!(keeper.close(PATIENCE).await, 0);
+    assert_eq!(handle.kept() + handle.dropped(), picked);
+}
+
+#[tokio::test]
+async fn pictures_that_wait_for_the_store_are_bounded_too() {
+    let open = Arc::new(AtomicBool::new(false));
+    let keeper = Keeper::start(&config(), Door(Arc::clone(&open)), Arc::new(clock()));
+    let handle = keeper.handle();
+    let offered = COMPRESSED as u64 + 20;
+    for seq in 0..offered {
+        handle.offer(&unsure(seq));
+        eventually("it is being compressed", || keeper.shared.raw.len() == 0).await;
+    }
+    // One is in the hands of the store.
+    eventually("there is room for so many", || handle.dropped() == offered - COMPRESSED as u64 - 1).await;
+    open.store(true, Ordering::Relaxed);
+    assert_eq!(keeper.close(PATIENCE).await, 0);
+    assert_eq!(handle.kept(), COMPRESSED as u64 + 1);
+}
+
+#[tokio::test]
+async fn what_is_not_stored_before_the_end_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("store");
+    let keeper = Keeper::start(&config(), open(&root), Arc::new(clock()));
+    std::fs::remove_dir(&root).expect("empty");
+    std::fs::write(&root, "").expect("written");
+    let handle = keeper.handle();
+    for seq in 0..3 {
+        handle.offer(&unsure(seq));
+    }
+    assert_eq!(keeper.close(Duration::ZERO).await, 3);
+    handle.offer(&unsure(9));
+    assert_eq!(handle.kept(), 0, "who still holds a handle does no harm");
+}
+
+#[tokio::test]
+async fn an_item_that_is_refused_for_good_does_not_stop_the_rest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keeper = Keeper::start(&config(), Refuses(open(folder.path())), Arc::new(clock()));
+    let handle = keeper.handle();
+    for seq in 0..2 {
+        handle.offer(&unsure(seq));
+    }
+    assert_eq!(keeper.close(PATIENCE).await, 0);
+    assert_eq!((handle.kept(), handle.dropped()), (1, 1));
+}
+
+/// A store that refuses its first item for good.
+struct Refuses(Store);
+
+impl Sink for Refuses {
+    async fn keep(&self, item: &Evidence) -> Result<(), ShipError> {
+        let record: Record = serde_json::from_slice(&item.json).expect("a record");
+        if record.detections.frame.seq == 0 {
+            return Err(ShipError::Place("for the test".to_owned()));
+        }
+        self.0.keep(item).await
+    }
+}

@@ -1,0 +1,135 @@
+//! Which adapter, and a device on it.
+
+use burn::tensor::Device as BurnDevice;
+use burn::tensor::wgpu::WgpuSetup;
+use futures::FutureExt;
+use wgpu::{Adapter, AdapterInfo, Backend, Backends, DeviceType, Features};
+
+use super::GpuError;
+use super::error::first_line;
+
+/// A device that burn and our stages share.
+pub(super) struct Opened {
+    pub name: String,
+    pub software: bool,
+    pub burn: BurnDevice,
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+}
+
+/// Opens the best adapter of this machine, and registers the device with burn.
+///
+/// Each call makes a device of its own: burn's runtimes are never taken down, so this is for the first and for one
+/// after a loss.
+pub(super) fn open(allow_software: bool) -> Result<Opened, GpuError> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: Backends::VULKAN,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let mut adapters = instance.enumerate_adapters(Backends::VULKAN).now_or_never().unwrap_or_default();
+    let infos: Vec<AdapterInfo> = adapters.iter().map(Adapter::get_info).collect();
+    let best = choose(&infos, allow_software)?;
+    let adapter = adapters.swap_remove(best);
+    let info = adapter.get_info();
+    let (device, queue) = request(&adapter, &info)?;
+    let setup = WgpuSetup { instance, adapter, device: device.clone(), queue: queue.clone(), backend: Backend::Vulkan };
+    let burn = BurnDevice::wgpu_options().setup(setup).init().map_err(|e| refused(&info, &e.to_string()))?;
+    Ok(Opened { name: describe(&info), software: is_software(&info), burn, device, queue })
+}
+
+/// The best of the adapters, by its place in the list.
+fn choose(adapters: &[AdapterInfo], allow_software: bool) -> Result<usize, GpuError> {
+    let best = adapters.iter().enumerate().min_by_key(|(_, info)| rank(info.device_type));
+    match best {
+        None => Err(GpuError::NoAdapter),
+        Some((_, info)) if is_software(info) && !allow_software => {
+            Err(GpuError::SoftwareOnly { name: info.name.clone() })
+        }
+        Some((at, _)) => Ok(at),
+    }
+}
+
+fn rank(kind: DeviceType) -> u8 {
+    match kind {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    }
+}
+
+fn is_software(info: &AdapterInfo) -> bool {
+    info.device_type == DeviceType::Cpu
+}
+
+fn describe(info: &AdapterInfo) -> String {
+    let kind = if is_software(info) { "Vulkan, software" } else { "Vulkan" };
+    format!("{} ({kind})", info.name)
+}
+
+/// A device with all that the adapter offers, short of what wgpu calls experimental: burn's kernels need none of it.
+fn request(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
+    let unwanted = Features::all_experimental_mask() | Features::MAPPABLE_PRIMARY_BUFFERS;
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("ocellus"),
+        required_features: adapter.features().difference(unwanted),
+        required_limits: adapter.limits(),
+        // burn pools its memory itself: large blocks on top of that would only be waste.
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..wgpu::DeviceDescriptor::default()
+    };
+    adapter
+        .request_device(&descriptor)
+        .now_or_never()
+        .ok_or_else(|| refused(info, "the driver did not answer"))?
+        .map_err(|e| refused(info, &e.to_string()))
+}
+
+fn refused(info: &AdapterInfo, reason: &str) -> GpuError {
+    GpuError::Open { name: describe(info), reason: first_line(reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapters(kinds: &[DeviceType]) -> Vec<AdapterInfo> {
+        let named = |(i, kind): (usize, &DeviceType)| AdapterInfo {
+            name: format!("adapter {i}"),
+            ..AdapterInfo::new(*kind, Backend::Vulkan)
+        };
+        kinds.iter().enumerate().map(named).collect()
+    }
+
+    #[test]
+    fn hardware_comes_first_whether_or_not_software_is_allowed() {
+        use DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
+        for (kinds, best) in [
+            (vec![Cpu, IntegratedGpu, DiscreteGpu, DiscreteGpu], 2),
+            (vec![Cpu, VirtualGpu, IntegratedGpu], 2),
+            (vec![Cpu, Other], 1),
+            (vec![VirtualGpu], 0),
+        ] {
+            for allow_software in [false, true] {
+                assert_eq!(choose(&adapters(&kinds), allow_software), Ok(best), "{kinds:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn software_is_taken_only_when_asked_for() {
+        let only = adapters(&[DeviceType::Cpu]);
+        assert_eq!(choose(&only, true), Ok(0));
+        let error = choose(&only, false).unwrap_err();
+        assert_eq!(error, GpuError::SoftwareOnly { name: "adapter 0".to_owned() });
+        assert!(error.to_string().contains("--device cpu"), "{error}");
+    }
+
+    #[test]
+    fn no_adapter_says_what_to_install() {
+        let error = choose(&[], true).unwrap_err();
+        assert_eq!(error, GpuError::NoAdapter);
+        assert!(error.to_string().contains("Vulkan ICD"), "{error}");
+    }
+}

@@ -1,0 +1,40 @@
+//! Ocellus: a vision appliance in one binary.
+//!
+//! The rooms, in the order in which data flows through them; each knows the types it takes and gives, never its
+//! neighbours. Only [`daemon`] knows all of them.
+//!
+//! ```text
+//! camera ─► frame ─► gpu, model ─► detection ─► publish   MQTT
+//!                                          ├──► web       page, live view
+//!                                          └──► evidence ─► ship   object stores
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod backoff;
+pub mod clock;
+pub mod config;
+
+pub mod frame;
+
+pub mod camera;
+pub mod gpu;
+pub mod model;
+
+pub mod detection;
+pub mod draw;
+pub mod eval;
+
+pub mod evidence;
+pub mod publish;
+pub mod ship;
+pub mod status;
+pub mod web;
+
+pub mod cli;
+pub mod daemon;
+
+#[cfg(test)]
+#[path = "../crates/ocellus-onnx/src/samples.rs"]
+mod samples;

@@ -1,0 +1,235 @@
+//! A model, open and ready: pictures in, objects out, on whichever device it was opened for.
+//!
+//! * On `cpu` each picture of a batch runs on a thread of its own, preprocessing and decoding included.
+//! * On `gpu` a batch is one tensor: pixels are uploaded once, and nothing comes back before the model's outputs.
+//! * On `burn-cpu` the GPU's lowering runs on the CPU, one picture at a time: for comparison.
+
+mod runner;
+
+use bytes::Bytes;
+use ocellus_onnx::{Error as GraphError, Graph, Limits};
+
+use self::runner::Runner;
+use super::heads::HeadError;
+use super::package::{Labels, Package, PackageError, Resolved, Spec, Thresholds};
+use crate::config::DeviceChoice;
+use crate::detection::{ModelRef, Object};
+use crate::frame::{Image, PixelFormat};
+use crate::gpu::GpuError;
+
+/// What may be set when a model is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// Lowest score, instead of the package's.
+    pub score: Option<f32>,
+    /// NMS threshold, instead of the package's.
+    pub iou: Option<f32>,
+    /// Take the package's evaluation thresholds where none are given above.
+    pub evaluation: bool,
+    /// The most pictures that run together.
+    pub batch: usize,
+    /// Threads that share a batch on the CPU.
+    pub threads: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { score: None, iou: None, evaluation: false, batch: 1, threads }
+    }
+}
+
+impl EngineOptions {
+    fn thresholds(&self, spec: &Spec) -> Thresholds {
+        let given = if self.evaluation { spec.evaluation.thresholds() } else { spec.thresholds };
+        Thresholds { score: self.score.unwrap_or(given.score), nms: self.iou.unwrap_or(given.nms), ..given }
+    }
+}
+
+/// Why a model can't be opened or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The package is wrong, or does not fit its network.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The graph is wrong, or can't run on this device.
+    #[error("model `{model}`: {source}")]
+    Graph {
+        /// The model's name or file.
+        model: String,
+        /// What is wrong.
+        source: GraphError,
+    },
+    /// The network takes pictures of any size, and nothing says which.
+    #[error(
+        "model `{model}` leaves the size of its input open ({what}): put it in a directory with a model.toml that says `size = [width, height]` under [input]"
+    )]
+    OpenSize {
+        /// The model's file.
+        model: String,
+        /// Which axis of which shape.
+        what: String,
+    },
+    /// A run gave other outputs than the network promised.
+    #[error("model `{model}`: {source}")]
+    Outputs {
+        /// The model's name.
+        model: String,
+        /// What is wrong.
+        source: HeadError,
+    },
+    /// The outputs have the right shapes, but not the meaning that the head reads from them.
+    #[error(
+        "model `{model}` has outputs of the right shapes for the head `{head}`, but many of their numbers mean nothing \
+         to it on {device}: take another profile or head, or export the model as the head reads it (YOLOX without \
+         decode_in_inference, class scores after their sigmoid or softmax)"
+    )]
+    Nonsense {
+        /// The model's name.
+        model: String,
+        /// The kind of head.
+        head: &'static str,
+        /// The device, as people know it.
+        device: String,
+    },
+    /// The GPU can't be used, or is gone.
+    #[error("GPU: {0}")]
+    Gpu(#[from] GpuError),
+}
+
+impl EngineError {
+    fn graph(model: &str) -> impl Fn(GraphError) -> Self + '_ {
+        move |source| Self::Graph { model: model.to_owned(), source }
+    }
+}
+
+/// What was seen in one picture, and where the time went, in milliseconds.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Best score first.
+    pub objects: Vec<Object>,
+    /// Pixels to the model's input. Of pictures that run as one tensor, the time of all together.
+    pub preprocess_ms: f64,
+    /// The model; reading its outputs back included. As above.
+    pub model_ms: f64,
+    /// Decoding and NMS.
+    pub decode_ms: f64,
+    /// Numbers of the model that were dropped because they mean nothing: not finite, or scores that are no
+    /// probability. Above 0 the model or the device is at fault.
+    pub invalid: usize,
+}
+
+/// A model, open and warm.
+pub struct Engine {
+    model: Resolved,
+    thresholds: Thresholds,
+    runner: Runner,
+    device: String,
+    /// Whether it was said that the model gives numbers that mean nothing.
+    warned: bool,
+}
+
+impl Engine {
+    /// Opens a model on a device and runs it once, so that the first frame finds everything compiled.
+    ///
+    /// # Errors
+    /// When the package, its graph or the device won't do; the message says which and why.
+    pub fn open(package: Package, device: DeviceChoice, options: &EngineOptions) -> Result<Self, EngineError> {
+        let graph = load(&package)?;
+        let model = package.resolve(graph.inputs(), graph.outputs())?;
+        let (runner, device) = Runner::open(&model.spec.name, &graph, device, options)?;
+        let thresholds = options.thresholds(&model.spec);
+        let mut engine = Self { model, thresholds, runner, device, warned: false };
+        engine.warm_up()?;
+        Ok(engine)
+    }
+
+    /// The model's name, version and digest.
+    #[must_use]
+    pub fn model_ref(&self) -> ModelRef {
+        self.model.reference.clone()
+    }
+
+    /// What the model says of itself.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.model.spec
+    }
+
+    /// Its labels, by class.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.model.labels
+    }
+
+    /// The device, as people know it.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// The size of the model's input, pixels.
+    #[must_use]
+    pub fn input_size(&self) -> (u32, u32) {
+        (self.model.input.width, self.model.input.height)
+    }
+
+    /// Scores pictures, in order.
+    ///
+    /// # Errors
+    /// When the device fails: out of memory, lost.
+    pub fn score(&mut self, images: &[&Image]) -> Result<Vec<Outcome>, EngineError> {
+        let outcomes = self.runner.score(&self.model, &self.thresholds, images)?;
+        let invalid: usize = outcomes.iter().map(|outcome| outcome.invalid).sum();
+        if invalid > 0 && !self.warned {
+            self.warned = true;
+            let (model, device) = (&self.model.spec.name, &self.device);
+            tracing::warn!(model, device, invalid, "The model gives numbers that mean nothing; they are dropped.");
+        }
+        Ok(outcomes)
+    }
+
+    /// Runs the model on a grey picture, with every candidate decoded: an unfit head shows at once.
+    fn warm_up(&mut self) -> Result<(), EngineError> {
+        let (width, height) = self.input_size();
+        let grey = Bytes::from(vec![114; PixelFormat::Rgb8.bytes(width, height)]);
+        // Always a picture: the input's size was checked against stricter limits.
+        let Ok(image) = Image::new(width, height, PixelFormat::Rgb8, grey) else { return Ok(()) };
+        let everything = Thresholds { score: 0.0, ..self.thresholds };
+        for n in self.runner.batches() {
+            let outcomes = self.runner.score(&self.model, &everything, &vec![&image; n])?;
+            if outcomes.iter().any(|outcome| self.model.is_nonsense(outcome.invalid)) {
+                return Err(EngineError::Nonsense {
+                    model: self.model.spec.name.clone(),
+                    head: self.model.spec.head.kind(),
+                    device: self.device.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Loads a package's graph within the default limits, an open input size fixed to what the description says.
+///
+/// # Errors
+/// When the weights are no usable ONNX.
+pub fn load(package: &Package) -> Result<Graph, EngineError> {
+    let limits = Limits::default();
+    let parsed = match package.spec().and_then(|spec| spec.input.size) {
+        Some([w, h]) => Graph::parse_with_size(package.weights(), (w as usize, h as usize), &limits),
+        None => Graph::parse(package.weights(), &limits),
+    };
+    // Its file is what people know a model by that can't be read.
+    let path = || package.path().display().to_string();
+    parsed.map_err(|error| match error {
+        GraphError::Unresolved { place, what, .. } if place.starts_with("input") => {
+            EngineError::OpenSize { model: path(), what }
+        }
+        source => EngineError::Graph { model: path(), source },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! What leaves by MQTT: the state of the node and its cameras, statistics, and what was seen.
+//!
+//! - [`Mqtt`] is the connection: it comes back by itself, holds back while the broker is away, and says
+//!   goodbye in good order. [`MqttHandle`] is what publishers hold of it.
+//! - [`Topics`] are the names that others rely on.
+//! - [`broker::EmbeddedBroker`] is a broker inside the process, for the demo.
+
+pub mod broker;
+mod endpoint;
+mod error;
+mod mqtt;
+mod queue;
+#[cfg(test)]
+mod reference;
+mod secret;
+#[cfg(test)]
+mod testing;
+mod tls;
+mod topics;
+
+pub use self::error::MqttError;
+pub use self::mqtt::{Mqtt, MqttHandle};
+pub use self::topics::{TopicError, Topics};
+
+use crate::config::MqttConfig;
+
+/// Checks what can be checked without touching a file or the network: URL, names and what goes together.
+///
+/// # Errors
+/// The first mistake.
+pub fn check(config: &MqttConfig) -> Result<(), MqttError> {
+    endpoint::Endpoint::of(config)?;
+    mqtt::check_client_id(config)?;
+    secret::check(config)?;
+    Topics::new(&config.prefix, "site", "node")?;
+    Ok(())
+}

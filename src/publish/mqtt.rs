@@ -1,0 +1,171 @@
+//! The connection to the broker, as the daemon holds it.
+//!
+//! Invariants:
+//! - Nobody who publishes waits: everything goes into a [`Queue`] and leaves it only while connected.
+//! - Whoever subscribes to the node's status sees `online` while it is connected, `stopped` after
+//!   [`Mqtt::close`], and `offline` (the last will) when it is gone without a word.
+//! - An outage is logged when it begins, when its reason changes, and when it ends.
+
+mod link;
+mod options;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::{AsyncClient, NetworkOptions};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::link::Link;
+pub(super) use self::options::check_client_id;
+use super::endpoint::Endpoint;
+use super::error::MqttError;
+use super::queue::{Queue, WINDOW};
+use super::topics::Topics;
+use crate::clock::Clock;
+use crate::config::MqttConfig;
+use crate::detection::Detections;
+use crate::status::{CameraStatus, NodeState, Stats};
+
+/// Longest wait for a connection, and for a packet to be written, in seconds.
+const NETWORK_TIMEOUT_S: u64 = 10;
+
+/// A connection to a broker, which is kept up in the background until it is closed or dropped.
+pub struct Mqtt {
+    link: Arc<Link>,
+    client: AsyncClient,
+    /// Aborted on drop.
+    tasks: JoinSet<()>,
+}
+
+/// What publishers hold of a connection. Cloning shares it; it outlives the connection without harm.
+#[derive(Clone)]
+pub struct MqttHandle(Arc<Link>);
+
+impl Mqtt {
+    /// Checks the configuration, reads the files it names and starts connecting in the background, for ever.
+    /// To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the URL, a topic, a file or a secret is not usable. A broker that does not answer is not an error:
+    /// see [`Mqtt::connected`] and [`MqttHandle::last_error`].
+    pub fn start(config: &MqttConfig, site: &str, node: &str, clock: Arc<dyn Clock>) -> Result<Self, MqttError> {
+        let endpoint = Endpoint::of(config)?;
+        let topics = Topics::new(&config.prefix, site, node)?;
+        let options = options::of(config, &endpoint, &format!("ocellus-{site}-{node}"))?;
+        let link = Arc::new(Link::new(config, &endpoint, topics, clock));
+        link.set_node_state(NodeState::Online);
+        // One more than the window, for the final DISCONNECT.
+        let (client, mut events) = AsyncClient::new(options, WINDOW + 1);
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        network.set_connection_timeout(NETWORK_TIMEOUT_S);
+        events.set_network_options(network);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(link::drive(events, Arc::clone(&link)));
+        tasks.spawn(link::feed(client.clone(), Arc::clone(&link)));
+        Ok(Self { link, client, tasks })
+    }
+
+    /// What publishers hold.
+    #[must_use]
+    pub fn handle(&self) -> MqttHandle {
+        MqttHandle(Arc::clone(&self.link))
+    }
+
+    /// Whether the broker has accepted us, and every change of it.
+    #[must_use]
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.link.connected.subscribe()
+    }
+
+    /// Delivers what waits, says `stopped`, waits until that is acknowledged and disconnects, so that the last
+    /// will is not published. Half of the time at most goes to what waits; what is left of it then is dropped.
+    /// While the broker is away there is nothing to wait for.
+    ///
+    /// Says how many messages were not delivered, and logs it. Where `stopped` is among them the broker
+    /// publishes the last will.
+    pub async fn close(mut self, deadline: Duration) -> usize {
+        let deadline = if self.link.last_error().is_some() { Duration::ZERO } else { deadline };
+        let start = Instant::now();
+        self.link.wait_until_idle(start + deadline / 2).await;
+        let given_up = self.link.change(Queue::give_up);
+        self.link.set_node_state(NodeState::Stopped);
+        let mut lost = given_up;
+        if self.link.wait_until_idle(start + deadline).await && self.client.try_disconnect().is_ok() {
+            // The event loop's task ends once the DISCONNECT is written.
+            let _ = tokio::time::timeout_at(start + deadline, self.tasks.join_next()).await;
+        } else {
+            lost += self.link.queue().left();
+        }
+        if lost > 0 {
+            let broker = &self.link.broker;
+            tracing::warn!(%broker, lost, "Not all messages were delivered before the connection was closed.");
+        }
+        lost
+    }
+}
+
+impl MqttHandle {
+    /// Publishes what was seen. Never waits; while the broker is away or slow the oldest are dropped.
+    pub fn detections(&self, detections: Arc<Detections>) {
+        self.0.change(|queue| queue.push(detections));
+    }
+
+    /// Publishes a camera's state, now and after every reconnection, until it is told anew.
+    pub fn camera_status(&self, camera: &str, status: &CameraStatus) {
+        match self.0.topics.camera_status(camera) {
+            Ok(topic) => self.0.set_state(topic, status),
+            Err(error) => tracing::error!(camera, %error, "A camera's status can't be published."),
+        }
+    }
+
+    /// Publishes the statistics, once. While the broker is away only the latest are kept.
+    pub fn stats(&self, stats: &Stats) {
+        if let Some(payload) = link::encode(stats) {
+            let topic = self.0.topics.stats();
+            self.0.change(|queue| queue.set_stats(topic, payload));
+        }
+    }
+
+    /// How many messages were dropped since the start.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.queue().dropped()
+    }
+
+    /// Whether the broker has accepted us, at this moment.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        *self.0.connected.borrow()
+    }
+
+    /// The broker's host and port.
+    #[must_use]
+    pub fn broker(&self) -> &str {
+        &self.0.broker
+    }
+
+    /// Why there is no connection, while there is none and one was tried.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.0.last_error()
+    }
+}
+
+impl fmt::Debug for Mqtt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mqtt").field("broker", &self.link.broker).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MqttHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MqttHandle").field("broker", &self.0.broker).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

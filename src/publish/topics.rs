@@ -1,0 +1,141 @@
+//! The names of the topics, and what may be in them.
+
+/// The longest prefix, in bytes; a whole topic may have 65 535.
+const MAX_PREFIX: usize = 256;
+
+/// Why a text can't be part of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{text}\" can't be part of an MQTT topic: {reason}")]
+pub struct TopicError {
+    text: String,
+    reason: &'static str,
+}
+
+/// The topics of one node: `{prefix}/{site}/{node}/…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    base: String,
+}
+
+impl Topics {
+    /// Checks the parts. Only the prefix may have several levels.
+    ///
+    /// # Errors
+    /// When a level is empty or holds `+`, `#`, a space or a control character, or the prefix starts with `$`
+    /// (a broker's own topics) or is over 256 bytes long.
+    pub fn new(prefix: &str, site: &str, node: &str) -> Result<Self, TopicError> {
+        let refuse = |reason| Err(TopicError { text: prefix.chars().take(MAX_PREFIX).collect(), reason });
+        if prefix.len() > MAX_PREFIX {
+            return refuse("it is longer than 256 bytes");
+        }
+        if prefix.starts_with('$') {
+            return refuse("topics that start with `$` belong to the broker");
+        }
+        for part in prefix.split('/') {
+            check_characters(part)?;
+        }
+        let (site, node) = (level(site)?, level(node)?);
+        Ok(Self { base: format!("{prefix}/{site}/{node}") })
+    }
+
+    /// Where the node says whether it is there. Retained.
+    #[must_use]
+    pub fn node_status(&self) -> String {
+        format!("{}/status", self.base)
+    }
+
+    /// Where the statistics go.
+    #[must_use]
+    pub fn stats(&self) -> String {
+        format!("{}/stats", self.base)
+    }
+
+    /// Where a camera's state goes. Retained.
+    ///
+    /// # Errors
+    /// When the camera's name can't be a level of a topic.
+    pub fn camera_status(&self, camera: &str) -> Result<String, TopicError> {
+        Ok(format!("{}/{}/status", self.base, level(camera)?))
+    }
+
+    /// Where a camera's scored frames go.
+    ///
+    /// # Errors
+    /// When the camera's name can't be a level of a topic.
+    pub fn detections(&self, camera: &str) -> Result<String, TopicError> {
+        Ok(format!("{}/{}/detections", self.base, level(camera)?))
+    }
+}
+
+fn level(text: &str) -> Result<&str, TopicError> {
+    if text.contains('/') {
+        return Err(TopicError { text: text.to_owned(), reason: "`/` separates levels, and this is one level" });
+    }
+    check_characters(text)?;
+    Ok(text)
+}
+
+fn check_characters(text: &str) -> Result<(), TopicError> {
+    let reason = if text.is_empty() {
+        "a level is empty"
+    } else if text.contains(['+', '#']) {
+        "`+` and `#` are wildcards"
+    } else if text.contains(char::is_whitespace) {
+        // Allowed by MQTT, but a trap for everybody who types the topic.
+        "it holds a space"
+    } else if text.contains(char::is_control) {
+        "it holds a control character"
+    } else {
+        return Ok(());
+    };
+    Err(TopicError { text: text.to_owned(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_as_designed() {
+        let topics = Topics::new("ocellus", "plant-7", "edge-01").expect("good parts");
+        assert_eq!(topics.node_status(), "ocellus/plant-7/edge-01/status");
+        assert_eq!(topics.stats(), "ocellus/plant-7/edge-01/stats");
+        assert_eq!(topics.camera_status("line3").as_deref(), Ok("ocellus/plant-7/edge-01/line3/status"));
+        assert_eq!(topics.detections("line3").as_deref(), Ok("ocellus/plant-7/edge-01/line3/detections"));
+        let deep = Topics::new("factory/vision", "s", "n").expect("a prefix may have levels");
+        assert_eq!(deep.stats(), "factory/vision/s/n/stats");
+    }
+
+    #[test]
+    fn nothing_else_gets_into_a_topic() {
+        let long = "x".repeat(MAX_PREFIX + 1);
+        for bad in ["", "/", "a/", "/a", "a//b", "a/+", "#", "a\0", "a\nb", "a b", " a", "$SYS", &long] {
+            assert!(Topics::new(bad, "s", "n").is_err(), "{bad:?}");
+        }
+        let topics = Topics::new("p", "s", "n").expect("good parts");
+        for bad in ["", "a/b", "+", "a#", "\u{7f}", "a b"] {
+            assert!(Topics::new("p", bad, "n").is_err(), "{bad:?}");
+            assert!(Topics::new("p", "s", bad).is_err(), "{bad:?}");
+            assert!(topics.camera_status(bad).is_err(), "{bad:?}");
+            assert!(topics.detections(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    /// Whatever is accepted is a topic by the rules of MQTT 3.1.1 §4.7, and has exactly the levels it should.
+    #[test]
+    fn what_is_accepted_is_a_topic() {
+        let alphabet = ["a", "/", "+", "#", "\0", "$", " ", "é", "."];
+        for a in alphabet {
+            for b in alphabet {
+                for c in alphabet {
+                    let text = format!("{a}{b}{c}");
+                    let Ok(topics) = Topics::new("p", &text, "n") else { continue };
+                    let topic = topics.stats();
+                    assert_eq!(topic.split('/').count(), 4, "{topic:?}");
+                    assert!(topic.split('/').all(|level| !level.is_empty()), "{topic:?}");
+                    assert!(!topic.contains(['+', '#', '\0', ' ']), "{topic:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Where evidence goes: a folder, Azure Blob storage (Azure Stack Hub and Edge included) or S3.
+//!
+//! [`Store`] writes to one of them. [`Sink`] is what the evidence room knows of it, so that a durable outbox can
+//! stand between the two.
+
+mod layout;
+pub mod store;
+
+use std::future::Future;
+
+pub use self::store::{ShipError, Store};
+
+use crate::evidence::Evidence;
+
+/// Something that keeps evidence.
+pub trait Sink: Send + Sync + 'static {
+    /// Returns when the item is safe, picture and record. To keep the same item again is a success and makes no
+    /// second copy.
+    fn keep(&self, item: &Evidence) -> impl Future<Output = Result<(), ShipError>> + Send;
+}

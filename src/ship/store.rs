@@ -1,0 +1,333 @@
+//! One object store.
+//!
+//! Invariants:
+//! - The record is written last, as the commit mark: who sees the `.json` finds the picture.
+//! - Objects are only created, never changed; one that is there already is the one we meant, since names come
+//!   from ids.
+//! - In a folder, files are written under a temporary name, synced, given their name, and the folders are
+//!   synced: after a power cut a file is there whole or not at all.
+
+use std::fmt;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    Attribute, AttributeValue, Attributes, ClientOptions, ObjectStore, ObjectStoreScheme, PutMode, PutOptions,
+    RetryConfig,
+};
+use url::Url;
+
+use super::{Sink, layout};
+use crate::evidence::Evidence;
+
+/// Longest wait for one request; a slow uplink needs a while for a large picture.
+const REQUEST: Duration = Duration::from_secs(60);
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+const WANTED: &str = "write a directory, `file:///path`, `az://container/path` or `s3://bucket/path`";
+
+/// Why a store can't be opened or did not keep something.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    /// The text names no store. The message does not repeat it: people put secrets there.
+    #[error("`store` is not usable: {0}")]
+    Place(String),
+    /// Nothing in the environment says who we are.
+    #[error("the store {store} needs credentials: set {wanted} in the environment")]
+    Credentials {
+        /// Which.
+        store: String,
+        /// The variables to set.
+        wanted: &'static str,
+    },
+    /// The folder can't be made or used.
+    #[error("the folder {} can't be used as a store: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store's client can't be made.
+    #[error("the store {store} can't be opened: {source}")]
+    Open {
+        /// Which.
+        store: String,
+        /// Why.
+        source: Box<object_store::Error>,
+    },
+    /// An object was not written.
+    #[error("{name} was not written to the store {store}: {source}")]
+    Write {
+        /// Which store.
+        store: String,
+        /// Which object.
+        name: String,
+        /// Why.
+        source: Box<object_store::Error>,
+    },
+}
+
+impl ShipError {
+    /// What is wrong, without the object that it was found with.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Write { store, source, name } => {
+                let file = name.rsplit('/').next().unwrap_or(name);
+                format!("the store {store}: {}", source.to_string().replace(name, "…").replace(file, "…"))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether it may pass, so that it is worth trying again: the network, a full disk, a container that is
+    /// still to be made, a key that is being changed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        use object_store::Error;
+        match self {
+            Self::Write { source, .. } => !matches!(
+                **source,
+                Error::InvalidPath { .. } | Error::NotSupported { .. } | Error::NotImplemented { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// Says whether `text` names a store, without touching it.
+///
+/// # Errors
+/// When it is neither a path nor the URL of a store, or holds secrets.
+pub fn check(text: &str) -> Result<(), ShipError> {
+    Place::of(text).map(drop)
+}
+
+/// An open store. Cloning shares the connection.
+#[derive(Debug, Clone)]
+pub struct Store {
+    store: Arc<dyn ObjectStore>,
+    base: Path,
+    name: String,
+    /// Whether objects carry a content type; files don't.
+    typed: bool,
+}
+
+impl Store {
+    /// Opens a directory (made where it is absent) or a store by its URL: `file:///path`, `az://container/path`
+    /// (also `abfs`, `abfss`, `azure` and the `https` address of an Azure container), `s3://bucket/path`.
+    ///
+    /// Credentials come from the environment. Azure: `AZURE_STORAGE_ACCOUNT_NAME` with `AZURE_STORAGE_ACCOUNT_KEY`
+    /// or `AZURE_STORAGE_SAS_TOKEN` or a client secret or managed identity, and `AZURE_STORAGE_ENDPOINT` for Azure
+    /// Stack and emulators. S3: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`.
+    /// An endpoint may be plain `http://` when it is given so.
+    ///
+    /// # Errors
+    /// When the text names no store, the directory can't be made, or the credentials are missing or unusable.
+    /// Nothing is asked of a remote store yet.
+    pub fn open(text: &str) -> Result<Self, ShipError> {
+        let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Self::open_with(text, &variables.collect::<Vec<_>>())
+    }
+
+    fn open_with(text: &str, environment: &[(String, String)]) -> Result<Self, ShipError> {
+        match Place::of(text)? {
+            Place::Folder(path) => folder(&path),
+            Place::Azure(url, base) => azure(&url, base, environment),
+            Place::S3(url, base) => s3(&url, base, environment),
+        }
+    }
+
+    async fn create(&self, name: &Path, content: Bytes, content_type: &'static str) -> Result<(), ShipError> {
+        let mut attributes = Attributes::new();
+        if self.typed {
+            attributes.insert(Attribute::ContentType, AttributeValue::from(content_type));
+        }
+        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+        match self.store.put_opts(name, content.into(), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(source) => {
+                Err(ShipError::Write { store: self.name.clone(), name: name.to_string(), source: Box::new(source) })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Sink for Store {
+    async fn keep(&self, item: &Evidence) -> Result<(), ShipError> {
+        let (picture, record) = layout::names(&self.base, item);
+        self.create(&picture, item.jpeg.clone(), "image/jpeg").await?;
+        self.create(&record, item.json.clone(), "application/json").await
+    }
+}
+
+/// Where a store is, and the folder in it.
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Azure(Url, Path),
+    S3(Url, Path),
+}
+
+impl Place {
+    fn of(text: &str) -> Result<Self, ShipError> {
+        let wrong = |reason: String| Err(ShipError::Place(reason));
+        if text.trim().is_empty() {
+            return wrong(format!("it is empty; {WANTED}"));
+        }
+        if text.contains('\0') {
+            return wrong("it holds a NUL character".to_owned());
+        }
+        if !text.contains("://") {
+            return Ok(Self::Folder(text.into()));
+        }
+        let url = match Url::parse(text) {
+            Ok(url) => url,
+            Err(error) => return wrong(format!("{error}; {WANTED}")),
+        };
+        if url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return wrong(
+                "a password or query does not belong in it; credentials come from the environment".to_owned(),
+            );
+        }
+        if url.scheme() == "file" {
+            return url
+                .to_file_path()
+                .map(Self::Folder)
+                .or_else(|()| wrong("a `file` URL names a local path, with three slashes: `file:///path`".to_owned()));
+        }
+        match ObjectStoreScheme::parse(&url) {
+            Ok((ObjectStoreScheme::MicrosoftAzure, base)) => Ok(Self::Azure(url, base)),
+            Ok((ObjectStoreScheme::AmazonS3, _)) if !url.username().is_empty() => {
+                wrong("a user name does not belong in it; credentials come from the environment".to_owned())
+            }
+            Ok((ObjectStoreScheme::AmazonS3, base)) => Ok(Self::S3(url, base)),
+            // Its only other mistake is a path that can't be.
+            Err(error) if !error.to_string().starts_with("Unable to recognise") => wrong(error.to_string()),
+            _ if matches!(url.scheme(), "http" | "https") => wrong(format!(
+                "this address is none of Azure's or Amazon's own; for Azure Stack, Edge or an emulator set \
+                 AZURE_STORAGE_ENDPOINT (AWS_ENDPOINT_URL for S3) in the environment, and {WANTED}"
+            )),
+            Err(_) if matches!(url.scheme(), "az" | "adl" | "azure" | "abfs" | "abfss" | "s3" | "s3a") => {
+                wrong(format!("the container or bucket is missing; {WANTED}"))
+            }
+            _ => wrong(format!("`{}` is no known kind of store; {WANTED}", url.scheme())),
+        }
+    }
+}
+
+fn folder(path: &FilePath) -> Result<Store, ShipError> {
+    let unusable = |source| ShipError::Folder { path: path.to_owned(), source };
+    std::fs::create_dir_all(path).map_err(unusable)?;
+    let path = path.canonicalize().map_err(unusable)?;
+    let name = path.display().to_string();
+    let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| open_error(&name, source))?;
+    Ok(Store { store: Arc::new(store.with_fsync(true)), base: Path::default(), name, typed: false })
+}
+
+fn azure(url: &Url, base: Path, environment: &[(String, String)]) -> Result<Store, ShipError> {
+    let name = url.to_string();
+    let mut builder = MicrosoftAzureBuilder::new().with_client_options(client_options()).with_retry(retries());
+    let mut known = false;
+    for (key, value) in of_prefix(environment, "AZURE_") {
+        let Ok(key) = key.parse::<AzureConfigKey>() else { continue };
+        known |= matches!(
+            key,
+            AzureConfigKey::AccessKey
+                | AzureConfigKey::SasKey
+                | AzureConfigKey::Token
+                | AzureConfigKey::ClientId
+                | AzureConfigKey::MsiEndpoint
+                | AzureConfigKey::MsiResourceId
+                | AzureConfigKey::ObjectId
+                | AzureConfigKey::FederatedTokenFile
+                | AzureConfigKey::UseAzureCli
+                | AzureConfigKey::UseEmulator
+                | AzureConfigKey::SkipSignature
+        );
+        if key == AzureConfigKey::Endpoint && value.starts_with("http://") {
+            builder = builder.with_allow_http(true);
+        }
+        builder = builder.with_config(key, value);
+    }
+    if let Some((_, endpoint)) = environment.iter().find(|(key, _)| key == "IDENTITY_ENDPOINT") {
+        known = true;
+        builder = builder.with_msi_endpoint(endpoint);
+    }
+    // Without any, the client would ask a metadata service that nodes outside Azure don't have.
+    if !known {
+        return Err(ShipError::Credentials {
+            store: name,
+            wanted: "AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN (or AZURE_CLIENT_ID for an identity)",
+        });
+    }
+    let store = builder.with_url(url.as_str()).build().map_err(|source| open_error(&name, source))?;
+    Ok(Store { store: Arc::new(store), base, name, typed: true })
+}
+
+fn s3(url: &Url, base: Path, environment: &[(String, String)]) -> Result<Store, ShipError> {
+    let name = url.to_string();
+    let mut builder = AmazonS3Builder::new().with_client_options(client_options()).with_retry(retries());
+    let mut known = false;
+    for (key, value) in of_prefix(environment, "AWS_") {
+        let Ok(key) = key.parse::<AmazonS3ConfigKey>() else { continue };
+        known |= matches!(
+            key,
+            AmazonS3ConfigKey::AccessKeyId
+                | AmazonS3ConfigKey::WebIdentityTokenFile
+                | AmazonS3ConfigKey::ContainerCredentialsRelativeUri
+                | AmazonS3ConfigKey::ContainerCredentialsFullUri
+                | AmazonS3ConfigKey::MetadataEndpoint
+                | AmazonS3ConfigKey::SkipSignature
+        );
+        if key == AmazonS3ConfigKey::Endpoint && value.starts_with("http://") {
+            builder = builder.with_allow_http(true);
+        }
+        builder = builder.with_config(key, value);
+    }
+    if !known {
+        return Err(ShipError::Credentials { store: name, wanted: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" });
+    }
+    let store = builder.with_url(url.as_str()).build().map_err(|source| open_error(&name, source))?;
+    Ok(Store { store: Arc::new(store), base, name, typed: true })
+}
+
+/// The variables that start with `prefix`, their names in lower case, as object_store names its options.
+fn of_prefix<'a>(
+    environment: &'a [(String, String)],
+    prefix: &'a str,
+) -> impl Iterator<Item = (String, &'a str)> + use<'a> {
+    environment
+        .iter()
+        .filter(move |(key, _)| key.starts_with(prefix))
+        .map(|(key, value)| (key.to_ascii_lowercase(), value.as_str()))
+}
+
+fn client_options() -> ClientOptions {
+    ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(CONNECT)
+}
+
+/// Few: whoever keeps something tries again, and says so.
+fn retries() -> RetryConfig {
+    RetryConfig { max_retries: 2, retry_timeout: REQUEST, ..RetryConfig::default() }
+}
+
+fn open_error(store: &str, source: object_store::Error) -> ShipError {
+    ShipError::Open { store: store.to_owned(), source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests;
