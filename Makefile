@@ -1,0 +1,59 @@
+# Ocellus. `make demo` shows it, `make test` proves it; `make help` lists the rest.
+
+# Build output lives outside the checkout, so that fresh clones build quickly. Override as you like.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ocellus/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CARGO_PROFILE := --release
+SHELL := /bin/bash
+# Mesa asks the window system which device to prefer, and complains where there is none.
+export NODEVICE_SELECT ?= 1
+
+.PHONY: help setup setup-test build demo test test-gpu lint doc fmt bench audit fuzz clean
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
+
+setup: ## install what building and the demo need (Debian packages, and Rust where there is none)
+	@scripts/setup build
+
+setup-test: ## install what the tests need besides (Debian packages, and test peers in the cache folder)
+	@scripts/setup build test
+
+build: setup ## build the binary
+	@echo "Building into $(CARGO_TARGET_DIR); the first time takes most of an hour on two cores."
+	cargo build $(CARGO_PROFILE) --locked
+
+demo: build ## run the whole loop on this machine; optional: SOURCE=…, MODEL=…, PROFILE=…
+	$(CARGO_TARGET_DIR)/release/ocellus demo $(if $(MODEL),--model $(MODEL)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(SOURCE),--source $(SOURCE))
+
+test: setup-test ## run every test that needs no GPU
+	scripts/test
+
+test-gpu: setup-test ## run the models on whatever Vulkan device there is, software ones included
+	cargo test $(CARGO_PROFILE) --locked --workspace -- --ignored gpu
+
+# Only types are checked here, so the quicker profile does: nothing is generated twice.
+lint: setup ## formatting, clippy and documentation, without a warning
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(MAKE) doc
+
+doc: ## the documentation of the code
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+fmt: ## format the code
+	cargo fmt --all
+
+bench: build ## measure: models against ONNX Runtime, and the daemon from end to end
+	@scripts/setup bench
+	scripts/bench
+
+audit: ## licences and banned crates, by deny.toml
+	@command -v cargo-deny >/dev/null || env -u CARGO_TARGET_DIR cargo install --locked cargo-deny
+	cargo deny --locked check bans licenses sources
+
+fuzz: ## fuzz the loading of models for a minute (needs a nightly toolchain and cargo-fuzz)
+	cargo +nightly fuzz run onnx_load -- -max_total_time=60
+
+clean: ## remove the build output
+	cargo clean
