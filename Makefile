@@ -20,7 +20,7 @@ setup-test: ## install what the tests need besides (Debian packages, and test pe
 	@scripts/setup build test
 
 build: setup ## build the binary
-	@echo "Building into $(CARGO_TARGET_DIR); the first time takes most of an hour on two cores."
+	@echo "Building into $(CARGO_TARGET_DIR); the first time takes some twenty minutes on two cores."
 	cargo build $(CARGO_PROFILE) --locked
 
 demo: build ## run the whole loop on this machine; optional: SOURCE=…, MODEL=…, PROFILE=…
