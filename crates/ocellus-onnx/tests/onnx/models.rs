@@ -4,15 +4,12 @@
 //! `tests/peers/reference_tensors.py` at the top of the repository; the sample data has whole tensors of two models
 //! for a real picture.
 
-#[path = "../src/samples.rs"]
-mod samples;
-mod support;
-
 use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::{Device, DeviceKind};
 use ocellus_onnx::{BurnPlan, CpuPlan, Error, Graph, Limits, Tensor};
 
-use support::{Reference, npy};
+use super::samples;
+use super::support::{self, Reference, npy};
 
 /// Greatest difference allowed, relative to the range of ONNX Runtime's values.
 const TOLERANCE: f64 = 1e-3;
