@@ -32,6 +32,7 @@
 //! - [`graph`]: load, check, fix shapes, simplify
 //! - [`cpu`]: run on the CPU
 //! - [`burn_plan`] (and `lower`): run on burn's devices
+//! - [`kernel`]: convolutions and their kin on channel-blocked images, for the CPU
 //! - [`tensor`]: what goes in and comes out
 //! - [`error`]: what can go wrong
 #![forbid(unsafe_code)]
@@ -43,6 +44,7 @@ mod contain;
 pub mod cpu;
 pub mod error;
 pub mod graph;
+pub mod kernel;
 pub mod limits;
 mod lower;
 mod source;
