@@ -59,6 +59,8 @@ struct Report {
     preprocess_ms: Percentiles,
     model_ms: Percentiles,
     decode_ms: Percentiles,
+    /// Bytes that came back from a GPU, per picture.
+    read_back_bytes: u64,
 }
 
 impl Bench {
@@ -105,6 +107,7 @@ impl Bench {
             preprocess_ms: stage(|o| o.preprocess_ms),
             model_ms: stage(|o| o.model_ms),
             decode_ms: stage(|o| o.decode_ms),
+            read_back_bytes: outcomes.iter().map(|o| o.read_back_bytes).sum::<u64>() / outcomes.len().max(1) as u64,
         };
         if self.json { print(&serde_json::to_string(&report)?) } else { table(&report) }
     }
@@ -124,6 +127,9 @@ fn table(report: &Report) -> Result<(), Failure> {
     ];
     for (name, p) in rows {
         print(&format!("{name:<12} {:>9.2} {:>9.2} {:>9.2}", p.p50, p.p95, p.p99))?;
+    }
+    if report.read_back_bytes > 0 {
+        print(&format!("read back    {} bytes a picture", report.read_back_bytes))?;
     }
     Ok(())
 }

@@ -1,13 +1,17 @@
 //! One thread a model: takes the newest frame of each of its cameras, scores them together, hands them on.
 //!
+//! While a GPU works on one batch the next may be handed in, if frames are waiting; if none are, the thread waits for
+//! the batch at once. So nothing is held back to keep a device busy.
+//!
 //! When the device fails the thread goes on: with `device = "auto"` on the CPU, else its cameras are blind until the
 //! device can be opened again.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::open_package;
 use super::outlet::Outlet;
@@ -58,7 +62,7 @@ impl Scoring {
         stopping: Arc<AtomicBool>,
     ) -> std::io::Result<Self> {
         let name = format!("model-{}", reopen.name);
-        let work = Work { engine, reopen, lines, outlet, stopping, next: 0 };
+        let work = Work { engine, reopen, lines, outlet, stopping, next: 0, flying: VecDeque::new() };
         std::thread::Builder::new().name(name).spawn(move || work.run(&notifier)).map(Self)
     }
 
@@ -77,6 +81,15 @@ struct Work {
     stopping: Arc<AtomicBool>,
     /// The line that is looked at first: takes turns, so that none waits for ever.
     next: usize,
+    /// Frames that were handed in to the engine, oldest first.
+    flying: VecDeque<Batch>,
+}
+
+/// Frames that are scored together.
+struct Batch {
+    taken: Instant,
+    /// Each with the index of its line.
+    frames: Vec<(usize, Frame)>,
 }
 
 impl Work {
@@ -84,15 +97,17 @@ impl Work {
         loop {
             // Read before looking, so that a frame that comes in between wakes the wait below.
             let seen = notifier.generation();
-            let batch = self.take();
-            if batch.is_empty() {
+            let frames = self.take();
+            let idle = frames.is_empty();
+            if idle && self.flying.is_empty() {
                 if self.stopping() {
                     return;
                 }
                 notifier.wait(seen, IDLE);
                 continue;
             }
-            if let Err(reason) = self.score(batch) {
+            let scored = if idle { self.collect() } else { self.submit(frames) };
+            if let Err(reason) = scored {
                 self.recover(&reason);
             }
         }
@@ -115,15 +130,24 @@ impl Work {
         batch
     }
 
-    fn score(&mut self, batch: Vec<(usize, Frame)>) -> Result<(), String> {
+    /// Hands frames in; what the engine has no room for any longer is sent off.
+    fn submit(&mut self, frames: Vec<(usize, Frame)>) -> Result<(), String> {
         let taken = self.outlet.clock().monotonic();
-        let images: Vec<&Image> = batch.iter().map(|(_, frame)| &frame.image).collect();
-        // Libraries below may panic on a device that has gone; that must not end the thread.
-        let outcomes = catch_unwind(AssertUnwindSafe(|| self.engine.score(&images)))
-            .map_err(|_| "the device failed without a word".to_owned())?
-            .map_err(|e| e.to_string())?;
+        let images: Vec<&Image> = frames.iter().map(|(_, frame)| &frame.image).collect();
+        contained(|| self.engine.submit(&images))?;
+        self.flying.push_back(Batch { taken, frames });
+        while self.flying.len() >= self.engine.depth() {
+            self.collect()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest frames that were handed in, and sends them off.
+    fn collect(&mut self) -> Result<(), String> {
+        let outcomes = contained(|| self.engine.collect())?.unwrap_or_default();
+        let Some(Batch { taken, frames }) = self.flying.pop_front() else { return Ok(()) };
         let model = self.engine.model_ref();
-        for ((i, frame), outcome) in batch.into_iter().zip(outcomes) {
+        for ((i, frame), outcome) in frames.into_iter().zip(outcomes) {
             if let Some(line) = self.lines.get(i) {
                 let outcome: Outcome = outcome;
                 self.outlet.scored(&line.camera, frame, outcome, &model, taken);
@@ -135,6 +159,8 @@ impl Work {
     /// Opens the model again, trying until it works or the daemon stops.
     fn recover(&mut self, reason: &str) {
         tracing::error!(model = %self.reopen.name, reason, "The model can't be run; opening it again.");
+        // The engine has given them up; newer frames are on their way.
+        self.flying.clear();
         for line in &self.lines {
             self.outlet.set_blind(&line.camera, Some(reason));
         }
@@ -161,4 +187,11 @@ impl Work {
             std::thread::sleep(IDLE.min(delay));
         }
     }
+}
+
+/// Runs the engine. Libraries below may panic on a device that has gone; that must not end the thread.
+fn contained<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| "the device failed without a word".to_owned())?
+        .map_err(|e| e.to_string())
 }

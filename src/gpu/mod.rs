@@ -1,11 +1,12 @@
 //! The GPU: which adapter, one device shared with burn, and our own WGSL stages on it.
 //!
 //! ```text
-//! pictures ─► stage (shaders/preprocess.wgsl) ─► tensor in burn's memory ─► the model's plan ─► outputs
+//! pictures ─► stage (shaders/preprocess.wgsl) ─► tensor in burn's memory ─► the model's plan
+//!          ─► reader (shaders/select.wgsl) ─► the candidates above the threshold, in host memory
 //! ```
 //!
 //! There is one device a process. burn's runtime and our pipelines submit to the same queue, and our stages write
-//! into memory that burn's pool owns: pixels go up once, and nothing comes back before the model's outputs.
+//! into memory that burn's pool owns: pixels go up once, and nothing comes back before what is read of the outputs.
 //!
 //! Only hardware adapters count, through Vulkan, unless a software one is asked for: a software adapter is slower
 //! than the CPU device.
@@ -13,13 +14,17 @@
 mod adapter;
 mod error;
 mod memory;
+mod outputs;
 mod params;
 mod preprocess;
+mod reader;
+mod select;
 mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use error::GpuError;
+pub use reader::{MOST_ROWS, ReadBack, Reader, Reading, Selected, Values, Wanted};
 pub use stage::GpuStage;
 
 use std::any::Any;
@@ -34,6 +39,7 @@ use futures::FutureExt;
 use self::adapter::Opened;
 use self::error::first_line;
 use self::preprocess::Preprocess;
+use self::select::Select;
 
 /// The process's GPU. Cloning shares it.
 #[derive(Clone)]
@@ -49,6 +55,7 @@ struct Shared {
     device: wgpu::Device,
     queue: wgpu::Queue,
     preprocess: Preprocess,
+    select: Select,
 }
 
 impl fmt::Debug for Gpu {
@@ -99,8 +106,8 @@ impl Gpu {
             return Err(GpuError::Failed { name, reason: "burn put it on another backend".to_owned() });
         };
         let cube = cube.clone();
-        let preprocess = scoped(&name, &device, || Preprocess::new(&device))?;
-        let shared = Shared { name, software, burn, cube, device, queue, preprocess };
+        let (preprocess, select) = scoped(&name, &device, || (Preprocess::new(&device), Select::new(&device)))?;
+        let shared = Shared { name, software, burn, cube, device, queue, preprocess, select };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -127,6 +134,20 @@ impl Gpu {
                 if e.is_device_poisoned() { GpuError::Lost { name, reason } } else { GpuError::Failed { name, reason } }
             })
         })
+    }
+
+    /// The error, unless the device is gone: why anything fails on it matters less than that.
+    fn whatever_else(&self, error: GpuError) -> GpuError {
+        match error {
+            GpuError::Failed { .. } | GpuError::OutOfMemory { .. } => {
+                self.check().err().filter(|e| matches!(e, GpuError::Lost { .. })).unwrap_or(error)
+            }
+            other => other,
+        }
+    }
+
+    fn failed(&self, reason: &str) -> GpuError {
+        GpuError::Failed { name: self.name().to_owned(), reason: first_line(reason) }
     }
 
     fn client(&self) -> Client {

@@ -77,7 +77,8 @@ impl Preprocess {
     }
 }
 
-fn entry(binding: u32, ty: wgpu::BufferBindingType, least: u64) -> wgpu::BindGroupLayoutEntry {
+/// One buffer of a compute shader, at least `least` bytes long.
+pub(super) fn entry(binding: u32, ty: wgpu::BufferBindingType, least: u64) -> wgpu::BindGroupLayoutEntry {
     wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,

@@ -80,13 +80,7 @@ impl GpuStage {
             // What was made for this batch may be unusable: a buffer that found no memory stays broken.
             *self = Self::new(gpu.clone());
         }
-        match ran {
-            // Why anything fails on a device that is gone matters less than that it is gone.
-            Err(error @ (GpuError::Failed { .. } | GpuError::OutOfMemory { .. })) => {
-                Err(gpu.check().err().filter(|e| matches!(e, GpuError::Lost { .. })).unwrap_or(error))
-            }
-            other => other,
-        }
+        ran.map_err(|error| gpu.whatever_else(error))
     }
 
     fn batch(&mut self, images: &[&Image], spec: &InputSpec) -> Result<DispatchTensor, GpuError> {

@@ -3,8 +3,11 @@
 //! Any Vulkan device will do, software ones too. Without one the tests are skipped, except where `CI=true`.
 
 mod device;
+mod engine;
 mod models;
+mod reader;
 mod stage;
+mod tiny;
 
 use burn::tensor::Tensor;
 

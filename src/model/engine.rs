@@ -1,15 +1,19 @@
 //! A model, open and ready: pictures in, objects out, on whichever device it was opened for.
 //!
 //! * On `cpu` each picture of a batch runs on a thread of its own, preprocessing and decoding included.
-//! * On `gpu` a batch is one tensor: pixels are uploaded once, and nothing comes back before the model's outputs.
+//! * On `gpu` a batch is one tensor: pixels are uploaded once, and only the candidates above the threshold come back,
+//!   while the next batch is on its way.
 //! * On `burn-cpu` the GPU's lowering runs on the CPU, one picture at a time: for comparison.
 
+mod gpu;
 mod runner;
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ocellus_onnx::{Error as GraphError, Graph, Limits};
 
-use self::runner::Runner;
+use self::runner::{Order, Runner};
 use super::heads::HeadError;
 use super::package::{Labels, Package, PackageError, Resolved, Spec, Thresholds};
 use crate::config::DeviceChoice;
@@ -118,6 +122,8 @@ pub struct Outcome {
     /// Numbers of the model that were dropped because they mean nothing: not finite, or scores that are no
     /// probability. Above 0 the model or the device is at fault.
     pub invalid: usize,
+    /// Bytes that came back from a GPU. Of pictures that run as one tensor, each one's share.
+    pub read_back_bytes: u64,
 }
 
 /// A model, open and warm.
@@ -126,6 +132,10 @@ pub struct Engine {
     thresholds: Thresholds,
     runner: Runner,
     device: String,
+    /// How many pictures were handed in together, oldest first.
+    waiting: VecDeque<usize>,
+    /// Outcomes that are known, oldest first.
+    ready: VecDeque<Outcome>,
     /// Whether it was said that the model gives numbers that mean nothing.
     warned: bool,
 }
@@ -138,9 +148,10 @@ impl Engine {
     pub fn open(package: Package, device: DeviceChoice, options: &EngineOptions) -> Result<Self, EngineError> {
         let graph = load(&package)?;
         let model = package.resolve(graph.inputs(), graph.outputs())?;
-        let (runner, device) = Runner::open(&model.spec.name, &graph, device, options)?;
+        let (runner, device) = Runner::open(&model, &graph, device, options)?;
         let thresholds = options.thresholds(&model.spec);
-        let mut engine = Self { model, thresholds, runner, device, warned: false };
+        let (waiting, ready) = (VecDeque::new(), VecDeque::new());
+        let mut engine = Self { model, thresholds, runner, device, waiting, ready, warned: false };
         engine.warm_up()?;
         Ok(engine)
     }
@@ -175,19 +186,88 @@ impl Engine {
         (self.model.input.width, self.model.input.height)
     }
 
-    /// Scores pictures, in order.
+    /// Scores pictures, in order. What was handed in before and not collected is given up.
     ///
     /// # Errors
     /// When the device fails: out of memory, lost.
     pub fn score(&mut self, images: &[&Image]) -> Result<Vec<Outcome>, EngineError> {
-        let outcomes = self.runner.score(&self.model, &self.thresholds, images)?;
+        self.score_by(Order { thresholds: self.thresholds, whole: false }, images)
+    }
+
+    /// As [`score`](Self::score), each output brought back whole where the device would select: for comparison.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    pub fn score_whole(&mut self, images: &[&Image]) -> Result<Vec<Outcome>, EngineError> {
+        self.score_by(Order { thresholds: self.thresholds, whole: true }, images)
+    }
+
+    fn score_by(&mut self, order: Order, images: &[&Image]) -> Result<Vec<Outcome>, EngineError> {
+        self.abandon();
+        self.hand_in(order, images)?;
+        Ok(self.collect()?.unwrap_or_default())
+    }
+
+    /// Hands in pictures to be scored together. On a GPU this returns while the device works; what earlier pictures
+    /// keep in use is waited for where there is no room. After an error everything handed in is given up.
+    ///
+    /// # Errors
+    /// When the device fails: out of memory, lost.
+    pub fn submit(&mut self, images: &[&Image]) -> Result<(), EngineError> {
+        self.hand_in(Order { thresholds: self.thresholds, whole: false }, images)
+    }
+
+    /// Waits for the pictures handed in first, and gives what was seen in them; none where nothing is on its way.
+    /// After an error everything handed in is given up.
+    ///
+    /// # Errors
+    /// When the device fails: out of memory, lost.
+    pub fn collect(&mut self) -> Result<Option<Vec<Outcome>>, EngineError> {
+        let Some(count) = self.waiting.front().copied() else { return Ok(None) };
+        while self.ready.len() < count {
+            match self.runner.finish(&self.model, &mut self.ready) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    self.abandon();
+                    return Err(error);
+                }
+            }
+        }
+        self.waiting.pop_front();
+        let outcomes: Vec<Outcome> = self.ready.drain(..count.min(self.ready.len())).collect();
+        self.note_invalid(&outcomes);
+        Ok(Some(outcomes))
+    }
+
+    /// How many lots of pictures it makes sense to have handed in at a time: more only wait longer.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.runner.depth()
+    }
+
+    fn hand_in(&mut self, order: Order, images: &[&Image]) -> Result<(), EngineError> {
+        let handed = self.runner.submit(&self.model, order, images, &mut self.ready);
+        match &handed {
+            Ok(()) => self.waiting.push_back(images.len()),
+            Err(_) => self.abandon(),
+        }
+        handed
+    }
+
+    fn abandon(&mut self) {
+        self.runner.abandon();
+        self.waiting.clear();
+        self.ready.clear();
+    }
+
+    fn note_invalid(&mut self, outcomes: &[Outcome]) {
         let invalid: usize = outcomes.iter().map(|outcome| outcome.invalid).sum();
         if invalid > 0 && !self.warned {
             self.warned = true;
             let (model, device) = (&self.model.spec.name, &self.device);
             tracing::warn!(model, device, invalid, "The model gives numbers that mean nothing; they are dropped.");
         }
-        Ok(outcomes)
     }
 
     /// Runs the model on a grey picture, with every candidate decoded: an unfit head shows at once.
@@ -196,15 +276,24 @@ impl Engine {
         let grey = Bytes::from(vec![114; PixelFormat::Rgb8.bytes(width, height)]);
         // Always a picture: the input's size was checked against stricter limits.
         let Ok(image) = Image::new(width, height, PixelFormat::Rgb8, grey) else { return Ok(()) };
-        let everything = Thresholds { score: 0.0, ..self.thresholds };
+        let everything = Order { thresholds: Thresholds { score: 0.0, ..self.thresholds }, whole: true };
+        let usual = Order { thresholds: self.thresholds, whole: false };
         for n in self.runner.batches() {
-            let outcomes = self.runner.score(&self.model, &everything, &vec![&image; n])?;
-            if outcomes.iter().any(|outcome| self.model.is_nonsense(outcome.invalid)) {
-                return Err(EngineError::Nonsense {
-                    model: self.model.spec.name.clone(),
-                    head: self.model.spec.head.kind(),
-                    device: self.device.clone(),
-                });
+            for order in [everything, usual] {
+                let mut outcomes = VecDeque::new();
+                self.runner.submit(&self.model, order, &vec![&image; n], &mut outcomes)?;
+                while self.runner.finish(&self.model, &mut outcomes)? {}
+                if outcomes.iter().any(|outcome| self.model.is_nonsense(outcome.invalid)) {
+                    return Err(EngineError::Nonsense {
+                        model: self.model.spec.name.clone(),
+                        head: self.model.spec.head.kind(),
+                        device: self.device.clone(),
+                    });
+                }
+                if self.runner.depth() == 1 {
+                    // Nothing runs otherwise when fewer candidates are wanted.
+                    break;
+                }
             }
         }
         Ok(())

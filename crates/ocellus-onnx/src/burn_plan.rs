@@ -40,6 +40,12 @@ impl From<DispatchTensor> for DeviceTensor {
     }
 }
 
+impl From<DeviceTensor> for DispatchTensor {
+    fn from(tensor: DeviceTensor) -> Self {
+        tensor.0
+    }
+}
+
 impl<const D: usize> From<burn::tensor::Tensor<D>> for DeviceTensor {
     fn from(tensor: burn::tensor::Tensor<D>) -> Self {
         Self(tensor.into_dispatch())

@@ -2,6 +2,7 @@
 
 use ocellus_onnx::{BurnPlan, CpuPlan, Graph, Limits, Tensor};
 
+use super::tiny::small_model;
 use super::*;
 use crate::config::DeviceChoice;
 use crate::detection::Object;
@@ -11,66 +12,6 @@ use crate::model::input::Letterbox;
 use crate::model::package::Package;
 use crate::model::preprocess::tests::Random;
 use crate::samples;
-
-/// Fields of Protocol Buffers, as far as a small ONNX file needs them.
-mod proto {
-    pub fn varint(mut value: u64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while value >= 0x80 {
-            bytes.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        bytes.push(value as u8);
-        bytes
-    }
-
-    pub fn number(field: u64, value: u64) -> Vec<u8> {
-        [varint(field << 3), varint(value)].concat()
-    }
-
-    pub fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
-        [varint(field << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
-    }
-}
-
-/// `y = Relu(Conv(x, w, b, strides = 2))`, `x` a picture of `width` x `height`, `w` of `[4, 3, 3, 3]`.
-fn small_model(width: u64, height: u64) -> Vec<u8> {
-    use proto::{bytes, number};
-    let tensor = |name: &str, dims: &[u64], values: &[f32]| {
-        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let dims: Vec<u8> = dims.iter().flat_map(|d| number(1, *d)).collect();
-        // TensorProto: dims, data_type FLOAT, name, raw_data.
-        [dims, number(2, 1), bytes(8, name.as_bytes()), bytes(9, &raw)].concat()
-    };
-    let value = |name: &str, dims: &[u64]| {
-        let dims: Vec<u8> = dims.iter().flat_map(|d| bytes(1, &number(1, *d))).collect();
-        // ValueInfoProto: name, type { tensor_type { elem_type FLOAT, shape } }.
-        let tensor_type = [number(1, 1), bytes(2, &dims)].concat();
-        [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor_type))].concat()
-    };
-    let node = |inputs: &[&str], output: &str, op: &str, attributes: &[u8]| {
-        let inputs: Vec<u8> = inputs.iter().flat_map(|i| bytes(1, i.as_bytes())).collect();
-        [inputs, bytes(2, output.as_bytes()), bytes(4, op.as_bytes()), attributes.to_vec()].concat()
-    };
-    // AttributeProto: name, ints, type INTS.
-    let strides = [bytes(1, b"strides"), number(8, 2), number(8, 2), number(20, 7)].concat();
-    // Every other filter is the negative of the one before, so that some answers are above zero.
-    let weight = |i: i32| ((i * 7 % 27) as f32 - 13.0) / 40.0 * if i / 27 % 2 == 0 { 1.0 } else { -1.0 };
-    let weights: Vec<f32> = (0..4 * 27).map(weight).collect();
-    let (out_width, out_height) = ((width - 3) / 2 + 1, (height - 3) / 2 + 1);
-    let graph = [
-        bytes(1, &node(&["x", "w", "b"], "c", "Conv", &bytes(5, &strides))),
-        bytes(1, &node(&["c"], "y", "Relu", &[])),
-        bytes(2, b"small"),
-        bytes(5, &tensor("w", &[4, 3, 3, 3], &weights)),
-        bytes(5, &tensor("b", &[4], &[0.1, -0.2, 0.3, 0.0])),
-        bytes(11, &value("x", &[1, 3, height, width])),
-        bytes(12, &value("y", &[1, 4, out_height, out_width])),
-    ]
-    .concat();
-    // ModelProto: ir_version, graph, opset_import { version }.
-    [number(1, 8), bytes(7, &graph), bytes(8, &number(2, 13))].concat()
-}
 
 #[test]
 fn a_model_runs_on_what_the_stage_made() {

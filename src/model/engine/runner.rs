@@ -1,13 +1,16 @@
 //! A model on its device: preprocess, run, decode.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use ocellus_onnx::{BurnPlan, CpuPlan, Error as GraphError, Graph, Tensor};
 
+use super::gpu::{self, GpuRunner};
 use super::{EngineError, EngineOptions, Outcome};
 use crate::config::DeviceChoice;
 use crate::frame::Image;
-use crate::gpu::{Gpu, GpuStage};
+use crate::gpu::Gpu;
+use crate::model::input::Placement;
 use crate::model::package::{Found, Resolved, Thresholds};
 use crate::model::preprocess::preprocess;
 
@@ -15,18 +18,26 @@ use crate::model::preprocess::preprocess;
 pub(super) enum Runner {
     Cpu { plan: CpuPlan, threads: usize },
     BurnCpu { plan: Box<BurnPlan> },
-    Gpu { stage: Box<GpuStage>, plans: Vec<(usize, BurnPlan)> },
+    Gpu(Box<GpuRunner>),
+}
+
+/// How pictures are to be scored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    pub thresholds: Thresholds,
+    /// Read every output, also where the device could select.
+    pub whole: bool,
 }
 
 impl Runner {
     /// The runner, and what people call its device.
     pub(super) fn open(
-        model: &str,
+        model: &Resolved,
         graph: &Graph,
         choice: DeviceChoice,
         options: &EngineOptions,
     ) -> Result<(Self, String), EngineError> {
-        let wrong = EngineError::graph(model);
+        let wrong = EngineError::graph(&model.spec.name);
         let gpu = match choice {
             DeviceChoice::Gpu => Some(Gpu::open(false)?),
             DeviceChoice::GpuSoftware => Some(Gpu::open(true)?),
@@ -40,9 +51,8 @@ impl Runner {
             DeviceChoice::Cpu | DeviceChoice::BurnCpu => None,
         };
         if let Some(gpu) = gpu {
-            let plans = gpu_plans(graph, &gpu, options.batch.max(1)).map_err(wrong)?;
-            let name = gpu.name().to_owned();
-            return Ok((Self::Gpu { stage: Box::new(GpuStage::new(gpu)), plans }, name));
+            let runner = GpuRunner::open(graph, &gpu, options.batch.max(1), model).map_err(wrong)?;
+            return Ok((Self::Gpu(Box::new(runner)), gpu.name().to_owned()));
         }
         if choice == DeviceChoice::BurnCpu {
             let plan = BurnPlan::new(graph, &burn::tensor::Device::flex()).map_err(wrong)?;
@@ -57,59 +67,75 @@ impl Runner {
     /// The sizes of batches that run differently, and so want warming up each.
     pub(super) fn batches(&self) -> Vec<usize> {
         match self {
-            Self::Gpu { plans, .. } => plans.iter().map(|(n, _)| *n).collect(),
+            Self::Gpu(runner) => runner.batches(),
             Self::Cpu { .. } | Self::BurnCpu { .. } => vec![1],
         }
     }
 
-    /// Scores pictures, in order.
-    pub(super) fn score(
+    /// How many batches may be on their way at a time.
+    pub(super) fn depth(&self) -> usize {
+        match self {
+            Self::Gpu(_) => gpu::DEPTH,
+            Self::Cpu { .. } | Self::BurnCpu { .. } => 1,
+        }
+    }
+
+    /// Hands in pictures. What is ready, of these or of earlier ones, goes to `ready`, in order.
+    pub(super) fn submit(
         &mut self,
         model: &Resolved,
-        thresholds: &Thresholds,
+        order: Order,
         images: &[&Image],
-    ) -> Result<Vec<Outcome>, EngineError> {
-        let decoder = Decoder { model, thresholds };
+        ready: &mut VecDeque<Outcome>,
+    ) -> Result<(), EngineError> {
+        let decoder = Decoder { model, thresholds: &order.thresholds };
         match self {
-            Self::Cpu { plan, threads } => spread(images, *threads, |image| decoder.picture(image, |x| plan.run(&[x]))),
+            Self::Cpu { plan, threads } => {
+                ready.extend(spread(images, *threads, |image| decoder.picture(image, |x| plan.run(&[x])))?);
+            }
             Self::BurnCpu { plan } => {
-                images.iter().map(|image| decoder.picture(image, |x| plan.run_tensors(&[x]))).collect()
+                for image in images {
+                    ready.push_back(decoder.picture(image, |x| plan.run_tensors(&[x]))?);
+                }
             }
-            Self::Gpu { stage, plans } => gpu_batches(stage, plans, &decoder, images),
+            Self::Gpu(runner) => runner.submit(model, order, images, ready)?,
         }
+        Ok(())
     }
-}
 
-/// A plan for each power of two up to the batch, largest first; only for one where the graph fixes its batch.
-fn gpu_plans(graph: &Graph, gpu: &Gpu, batch: usize) -> Result<Vec<(usize, BurnPlan)>, GraphError> {
-    let mut plans = vec![(1, BurnPlan::new(graph, gpu.burn())?)];
-    let mut n = 2;
-    while n <= batch {
-        match graph.with_batch(n) {
-            Ok(batched) => plans.insert(0, (n, BurnPlan::new(&batched, gpu.burn())?)),
-            Err(reason) => {
-                tracing::info!(%reason, "The model runs one frame at a time.");
-                break;
-            }
+    /// Waits for the oldest pictures that are on their way, and says whether there were any.
+    pub(super) fn finish(&mut self, model: &Resolved, ready: &mut VecDeque<Outcome>) -> Result<bool, EngineError> {
+        match self {
+            Self::Gpu(runner) => runner.finish(model, ready),
+            Self::Cpu { .. } | Self::BurnCpu { .. } => Ok(false),
         }
-        n *= 2;
     }
-    Ok(plans)
+
+    /// Gives up what is on its way.
+    pub(super) fn abandon(&mut self) {
+        if let Self::Gpu(runner) = self {
+            runner.abandon();
+        }
+    }
 }
 
 /// From pictures to the model's input, and from its outputs to objects.
 #[derive(Clone, Copy)]
-struct Decoder<'a> {
-    model: &'a Resolved,
-    thresholds: &'a Thresholds,
+pub(super) struct Decoder<'a> {
+    pub model: &'a Resolved,
+    pub thresholds: &'a Thresholds,
 }
 
 impl Decoder<'_> {
-    fn found(&self, outputs: &[&[f32]], image: &Image) -> Result<Found, EngineError> {
-        let placement = self.model.input.placement(image);
-        let source = (image.width(), image.height());
+    /// What outputs for a picture of this size mean, which lay so in the input.
+    pub(super) fn found(
+        &self,
+        outputs: &[&[f32]],
+        placement: &Placement,
+        source: (u32, u32),
+    ) -> Result<Found, EngineError> {
         self.model
-            .objects(outputs, self.thresholds, &placement, source)
+            .objects(outputs, self.thresholds, placement, source)
             .map_err(|source| EngineError::Outputs { model: self.model.spec.name.clone(), source })
     }
 
@@ -128,18 +154,20 @@ impl Decoder<'_> {
         let outputs = run(Tensor { shape, data }).map_err(EngineError::graph(&self.model.spec.name))?;
         let modelled = Instant::now();
         let slices: Vec<&[f32]> = outputs.iter().map(|t| t.data.as_slice()).collect();
-        let Found { objects, invalid } = self.found(&slices, image)?;
+        let placement = input.placement(image);
+        let Found { objects, invalid } = self.found(&slices, &placement, (image.width(), image.height()))?;
         Ok(Outcome {
             objects,
             invalid,
             preprocess_ms: ms(started, prepared),
             model_ms: ms(prepared, modelled),
             decode_ms: ms(modelled, Instant::now()),
+            read_back_bytes: 0,
         })
     }
 }
 
-fn ms(from: Instant, to: Instant) -> f64 {
+pub(super) fn ms(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() * 1e3
 }
 
@@ -165,46 +193,4 @@ where
         }
         Ok(outcomes)
     })
-}
-
-/// Runs pictures in the largest batches that there are plans for.
-fn gpu_batches(
-    stage: &mut GpuStage,
-    plans: &[(usize, BurnPlan)],
-    decoder: &Decoder<'_>,
-    images: &[&Image],
-) -> Result<Vec<Outcome>, EngineError> {
-    let wrong = EngineError::graph(&decoder.model.spec.name);
-    let mut outcomes = Vec::with_capacity(images.len());
-    let mut rest = images;
-    // There is always a plan for one picture.
-    while let Some((n, plan)) = plans.iter().find(|(n, _)| !rest.is_empty() && *n <= rest.len()) {
-        let (batch, after) = rest.split_at(*n);
-        rest = after;
-        let started = Instant::now();
-        let input = stage.run(batch, &decoder.model.input)?;
-        let prepared = Instant::now();
-        let outputs = plan.run(vec![input]).map_err(&wrong)?;
-        let outputs = plan.read(outputs).map_err(&wrong)?;
-        let modelled = Instant::now();
-        for (i, image) in batch.iter().enumerate() {
-            let decoding = Instant::now();
-            let slices: Vec<&[f32]> = outputs.iter().map(|t| item(t, i, *n)).collect();
-            let Found { objects, invalid } = decoder.found(&slices, image)?;
-            outcomes.push(Outcome {
-                objects,
-                invalid,
-                preprocess_ms: ms(started, prepared),
-                model_ms: ms(prepared, modelled),
-                decode_ms: ms(decoding, Instant::now()),
-            });
-        }
-    }
-    Ok(outcomes)
-}
-
-/// The part of a batched output that belongs to picture `i` of `n`.
-fn item(output: &Tensor, i: usize, n: usize) -> &[f32] {
-    let length = output.data.len() / n;
-    output.data.get(i * length..(i + 1) * length).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use ocellus_onnx::TensorInfo;
 
 use super::candidates::Collector;
-use super::{Decoded, HeadError, float, matrix_of, values};
+use super::{Decoded, HeadError, Level, Rows, Selection, float, matrix_of, values};
 
 const NAME: &str = "boxes";
 
@@ -51,6 +51,12 @@ impl Boxes {
 
     pub(super) fn rows(&self) -> usize {
         self.rows
+    }
+
+    pub(super) fn selection(&self) -> Selection {
+        let scores = Rows::new(self.scores, self.rows, self.columns);
+        let levels = vec![Level { scores, others: vec![Rows::new(self.boxes, self.rows, 4)] }];
+        Selection { levels, objectness: None, classes: self.background..self.columns, logits: false }
     }
 
     pub(super) fn decode(&self, outputs: &[&[f32]], score: f32) -> Result<Decoded, HeadError> {

@@ -7,7 +7,7 @@
 use ocellus_onnx::TensorInfo;
 
 use super::candidates::Collector;
-use super::{Decoded, HeadError, float, grid_cells_ceil, matrix_of, values};
+use super::{Decoded, HeadError, Rows, Selection, float, grid_cells_ceil, matrix_of, selection, values};
 
 const NAME: &str = "gfl";
 
@@ -76,6 +76,15 @@ impl Gfl {
 
     pub(super) fn rows(&self) -> usize {
         self.levels.iter().map(|level| level.cells).sum()
+    }
+
+    pub(super) fn selection(&self) -> Selection {
+        let level = |level: &Level| selection::Level {
+            scores: Rows::new(level.scores, level.cells, self.classes),
+            others: vec![Rows::new(level.sides, level.cells, 4 * self.bins)],
+        };
+        let levels = self.levels.iter().map(level).collect();
+        Selection { levels, objectness: None, classes: 0..self.classes, logits: false }
     }
 
     pub(super) fn decode(&self, outputs: &[&[f32]], score: f32) -> Result<Decoded, HeadError> {

@@ -11,6 +11,7 @@ mod boxes;
 mod candidates;
 mod classify;
 mod gfl;
+mod selection;
 mod yolox;
 
 use ocellus_onnx::TensorInfo;
@@ -20,6 +21,7 @@ pub use self::boxes::Boxes;
 pub use self::candidates::{Candidate, Decoded, MAX_CANDIDATES};
 pub use self::classify::Classify;
 pub use self::gfl::Gfl;
+pub use self::selection::{Level, Rows, Selection, Sparse};
 pub use self::yolox::Yolox;
 
 /// Which head, and its parameters.
@@ -180,6 +182,17 @@ impl Head {
             Self::Gfl(head) => head.rows(),
             Self::Boxes(head) => head.rows(),
             Self::Classify(head) => head.classes(),
+        }
+    }
+
+    /// How candidates lie in the outputs, for a device that selects them; none where a head needs whole outputs.
+    #[must_use]
+    pub fn selection(&self) -> Option<Selection> {
+        match self {
+            Self::Yolox(head) => Some(head.selection()),
+            Self::Gfl(head) => Some(head.selection()),
+            Self::Boxes(head) => Some(head.selection()),
+            Self::Classify(_) => None,
         }
     }
 

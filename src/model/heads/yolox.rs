@@ -6,7 +6,7 @@
 use ocellus_onnx::TensorInfo;
 
 use super::candidates::Collector;
-use super::{Decoded, HeadError, float, grid_cells_floor, matrix_of, values};
+use super::{Decoded, HeadError, Level, Rows, Selection, float, grid_cells_floor, matrix_of, values};
 
 const NAME: &str = "yolox";
 
@@ -53,6 +53,12 @@ impl Yolox {
 
     pub(super) fn rows(&self) -> usize {
         self.anchors
+    }
+
+    pub(super) fn selection(&self) -> Selection {
+        let scores = Rows::new(0, self.anchors, self.columns);
+        let levels = vec![Level { scores, others: Vec::new() }];
+        Selection { levels, objectness: Some(4), classes: 5..self.columns, logits: false }
     }
 
     pub(super) fn decode(&self, outputs: &[&[f32]], score: f32) -> Result<Decoded, HeadError> {

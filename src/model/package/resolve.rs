@@ -6,7 +6,7 @@ use super::labels::LabelFile;
 use super::spec::{DEFAULT_LABELS, Spec, Task, Thresholds};
 use super::{BUILTIN, Labels, Origin, Package, PackageError, bare_spec};
 use crate::detection::{ModelRef, Object, Rect};
-use crate::model::heads::{Candidate, Head, HeadError};
+use crate::model::heads::{Candidate, Head, HeadError, Selection};
 use crate::model::input::Placement;
 use crate::model::preprocess::InputSpec;
 use crate::model::{nms, profiles};
@@ -106,6 +106,12 @@ impl Resolved {
     #[must_use]
     pub fn is_nonsense(&self, invalid: usize) -> bool {
         invalid > self.head.rows() / 4
+    }
+
+    /// How the head's candidates lie in the outputs, for a device that selects them.
+    #[must_use]
+    pub fn selection(&self) -> Option<Selection> {
+        self.head.selection()
     }
 
     /// What the network's outputs for one picture mean.

@@ -1,0 +1,112 @@
+//! The engine on the device: what it selects, what is on its way, and what happens when the device goes.
+
+use std::path::Path;
+
+use super::tiny::{DETECTOR_TOML, detector};
+use super::*;
+use crate::config::DeviceChoice;
+use crate::frame::PixelFormat;
+use crate::model::engine::{Engine, EngineOptions, Outcome};
+use crate::model::package::Package;
+use crate::model::preprocess::tests::Random;
+
+fn write_package(dir: &Path, side: u64, lift: f32) {
+    std::fs::write(dir.join("model.onnx"), detector(side, lift)).unwrap();
+    std::fs::write(dir.join("model.toml"), DETECTOR_TOML).unwrap();
+}
+
+fn tiny(lift: f32, device: DeviceChoice, options: &EngineOptions) -> Engine {
+    sized(64, lift, device, options)
+}
+
+fn sized(side: u64, lift: f32, device: DeviceChoice, options: &EngineOptions) -> Engine {
+    let dir = tempfile::tempdir().unwrap();
+    write_package(dir.path(), side, lift);
+    Engine::open(Package::open(dir.path(), None, None).unwrap(), device, options).unwrap()
+}
+
+fn pictures(count: u32) -> Vec<Image> {
+    let mut random = Random(33);
+    (0..count).map(|i| random.image(40 + i, 30, PixelFormat::Rgb8)).collect()
+}
+
+fn objects(outcomes: &[Outcome]) -> Vec<Vec<(usize, f32, [f32; 4])>> {
+    let of = |outcome: &Outcome| {
+        outcome.objects.iter().map(|o| (o.class, o.score, [o.rect.x, o.rect.y, o.rect.w, o.rect.h])).collect()
+    };
+    outcomes.iter().map(of).collect()
+}
+
+#[test]
+fn selecting_changes_nothing_but_the_bytes() {
+    if device().is_none() {
+        return;
+    }
+    let images = pictures(5);
+    let batch: Vec<&Image> = images.iter().collect();
+    for score in [None, Some(0.05), Some(0.0)] {
+        let options = EngineOptions { batch: 2, score, ..EngineOptions::default() };
+        let mut engine = tiny(0.0, DeviceChoice::GpuSoftware, &options);
+        let selected = engine.score(&batch).unwrap();
+        let whole = engine.score_whole(&batch).unwrap();
+        assert_eq!(objects(&selected), objects(&whole));
+        assert!(selected.iter().any(|outcome| !outcome.objects.is_empty()), "nothing to compare");
+        // All of 80 anchors of 7 values.
+        assert!(whole.iter().all(|outcome| outcome.read_back_bytes == 80 * 7 * 4));
+    }
+}
+
+#[test]
+fn more_candidates_than_are_selected_are_found_all_the_same() {
+    if device().is_none() {
+        return;
+    }
+    // 2,000 anchors, all of them above the threshold, of which 1,024 are gathered.
+    let options = EngineOptions { batch: 2, score: Some(0.0), ..EngineOptions::default() };
+    let mut engine = sized(320, 0.0, DeviceChoice::GpuSoftware, &options);
+    let images = pictures(2);
+    let batch: Vec<&Image> = images.iter().collect();
+    let (selected, whole) = (engine.score(&batch).unwrap(), engine.score_whole(&batch).unwrap());
+    assert!(whole.iter().all(|outcome| !outcome.objects.is_empty()));
+    assert_eq!(objects(&selected), objects(&whole));
+    assert!(selected[0].read_back_bytes > whole[0].read_back_bytes);
+}
+
+#[test]
+fn lots_come_back_in_the_order_in_which_they_were_handed_in() {
+    if device().is_none() {
+        return;
+    }
+    let options = EngineOptions { batch: 4, ..EngineOptions::default() };
+    let mut engine = tiny(0.5, DeviceChoice::GpuSoftware, &options);
+    let images = pictures(12);
+    let lots: Vec<Vec<&Image>> = [0..1, 1..8, 8..8, 8..10, 10..12].map(|lot| images[lot].iter().collect()).into();
+    let alone: Vec<_> = lots.iter().map(|lot| objects(&engine.score(lot).unwrap())).collect();
+    for lot in &lots {
+        engine.submit(lot).unwrap();
+    }
+    for wanted in &alone {
+        assert_eq!(objects(&engine.collect().unwrap().unwrap()), *wanted);
+    }
+    assert!(engine.collect().unwrap().is_none());
+    assert_eq!(engine.depth(), 2);
+    assert_ne!(alone[3], alone[4], "nothing to tell lots apart by");
+}
+
+#[test]
+fn the_cpu_sees_the_same() {
+    if device().is_none() {
+        return;
+    }
+    let options = EngineOptions { batch: 2, ..EngineOptions::default() };
+    let images = pictures(3);
+    let batch: Vec<&Image> = images.iter().collect();
+    let [gpu, cpu] = [DeviceChoice::GpuSoftware, DeviceChoice::Cpu]
+        .map(|device| objects(&tiny(0.5, device, &options).score(&batch).unwrap()));
+    for (gpu, cpu) in gpu.iter().zip(&cpu) {
+        assert_eq!(gpu.len(), cpu.len());
+        for (a, b) in gpu.iter().zip(cpu) {
+            assert!(a.0 == b.0 && (a.1 - b.1).abs() < 1e-4, "{a:?} {b:?}");
+        }
+    }
+}
