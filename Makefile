@@ -36,6 +36,7 @@ test-gpu: setup-test ## run the models on whatever Vulkan device there is, softw
 lint: setup ## formatting, clippy and documentation, without a warning
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo check --locked --workspace --features ocellus/spirv
 	$(MAKE) doc
 
 doc: ## the documentation of the code

@@ -69,7 +69,29 @@ fn describe(info: &AdapterInfo) -> String {
 }
 
 /// A device with all that the adapter offers, short of what wgpu calls experimental: burn's kernels need none of it.
+#[cfg(not(feature = "spirv"))]
 fn request(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
+    request_plain(adapter, info)
+}
+
+/// A device for shaders in SPIR-V, with the extensions that they need and wgpu does not know; a plain one where the
+/// adapter lacks them, for which burn's compiler then takes WGSL.
+///
+/// The compiler decides by the adapter alone, and software adapters promise all that it asks for but crash on the
+/// shaders. So this build refuses them.
+#[cfg(feature = "spirv")]
+fn request(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
+    if is_software(info) {
+        return Err(refused(info, "this program was built with shaders in SPIR-V, which software adapters can't run"));
+    }
+    let native = cubecl::wgpu::vulkan::try_request_vulkan_device(adapter)
+        .now_or_never()
+        .ok_or_else(|| refused(info, "the driver did not answer"))?
+        .map_err(|e| refused(info, &e.to_string()))?;
+    native.map_or_else(|| request_plain(adapter, info), Ok)
+}
+
+fn request_plain(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
     let unwanted = Features::all_experimental_mask() | Features::MAPPABLE_PRIMARY_BUFFERS;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("ocellus"),
