@@ -98,6 +98,7 @@ impl Demo {
             site: Name::near("demo"),
             node: Name::of_this_host(),
             device: self.device,
+            cache: None,
             mqtt: MqttConfig { url: format!("mqtt://127.0.0.1:{mqtt_port}"), ..MqttConfig::default() },
             web: Some(WebConfig { listen: web }),
             models: [(Name::near("model"), model)].into(),

@@ -67,7 +67,14 @@ struct ModelArgs {
 impl ModelArgs {
     fn engine(&self, options: &EngineOptions) -> Result<Engine, Failure> {
         let package = open_package(&self.model, self.profile.as_deref(), self.labels.as_deref())?;
-        Ok(Engine::open(package, self.device, options)?)
+        let progress = progress::steps();
+        let opened = Engine::open_watched(package, self.device, options, &mut |warm_up| {
+            progress.set_length(warm_up.steps as u64);
+            progress.set_position(warm_up.step as u64 - 1);
+            progress.set_message(warm_up.to_string());
+        });
+        progress.finish_and_clear();
+        Ok(opened?)
     }
 }
 
@@ -138,6 +145,9 @@ impl<E: std::error::Error> From<E> for Failure {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(matches!(cli.command, Command::Run(_) | Command::Demo(_)));
+    if let Some(directory) = crate::gpu::usual_directory() {
+        crate::gpu::keep_in(directory);
+    }
     let outcome = match cli.command {
         Command::Demo(c) => c.run(),
         Command::Run(c) => c.run(),

@@ -1,6 +1,7 @@
 //! Progress of long work, on stderr and only where people look at it.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -12,6 +13,13 @@ pub(super) fn bar(pictures: usize) -> ProgressBar {
 /// A counter for work whose length is not known; the message says what is being read.
 pub(super) fn counter() -> ProgressBar {
     drawn(None, "{spinner} {msg}: {pos} frames, {per_sec}")
+}
+
+/// A bar for the steps of work that its message describes; their number comes later.
+pub(super) fn steps() -> ProgressBar {
+    let bar = drawn(Some(0), "{spinner} {bar:32} {msg}, {elapsed} so far");
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 fn drawn(length: Option<u64>, template: &str) -> ProgressBar {

@@ -34,6 +34,9 @@ pub struct Config {
     /// Where models run: `auto` (the best GPU, else the CPU), `gpu`, `cpu` or `burn-cpu`.
     #[serde(default)]
     pub device: DeviceChoice,
+    /// Where tuning results for GPUs are kept; by default `$CACHE_DIRECTORY` (systemd's `CacheDirectory=`), else
+    /// `ocellus` in `$XDG_CACHE_HOME` or `~/.cache`.
+    pub cache: Option<PathBuf>,
     /// Where detections go.
     #[serde(default)]
     pub mqtt: MqttConfig,

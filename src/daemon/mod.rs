@@ -29,7 +29,7 @@ use crate::camera::supervise::{Camera, CameraOptions};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CameraConfig, Config, Loaded, ModelConfig, Name};
 use crate::evidence::{Evidence, Keeper};
-use crate::model::engine::{Engine, EngineError, EngineOptions};
+use crate::model::engine::{Engine, EngineError, EngineOptions, WarmUp};
 use crate::model::package::Package;
 use crate::publish::Mqtt;
 use crate::ship::store::Store;
@@ -131,6 +131,9 @@ impl Daemon {
     pub async fn start(loaded: Loaded) -> Result<Self, DaemonError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = &loaded.config;
+        if let Some(directory) = &config.cache {
+            crate::gpu::keep_in(directory.clone());
+        }
         let engines = open_engines(config).await?;
         let models = engines.values().map(|e| e.spec().name.clone()).collect();
         let device = engines.values().next().map_or_else(|| "none".to_owned(), |e| e.device().to_owned());
@@ -274,7 +277,10 @@ async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engine>, DaemonE
         let (name, model, device) = (name.clone(), model.clone(), config.device);
         let opened = tokio::task::spawn_blocking(move || {
             let options = engine_options(&model, cameras);
-            let engine = Engine::open(open_package(&name, &model)?, device, &options)?;
+            let said = name.clone();
+            let engine = Engine::open_watched(open_package(&name, &model)?, device, &options, &mut |warm_up| {
+                tell(&said, warm_up);
+            })?;
             Ok::<_, EngineError>((name, engine))
         });
         match opened.await {
@@ -287,6 +293,13 @@ async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engine>, DaemonE
         }
     }
     Ok(engines)
+}
+
+/// Says how far opening a model is, where it may take long.
+fn tell(model: &Name, warm_up: WarmUp) {
+    if warm_up.cold {
+        tracing::info!(%model, "Starting cold, {warm_up}.");
+    }
 }
 
 fn engine_options(model: &ModelConfig, cameras: usize) -> EngineOptions {

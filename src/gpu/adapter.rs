@@ -6,6 +6,7 @@ use futures::FutureExt;
 use wgpu::{Adapter, AdapterInfo, Backend, Backends, DeviceType, Features};
 
 use super::GpuError;
+use super::cache::Cache;
 use super::error::first_line;
 
 /// A device that burn and our stages share.
@@ -15,6 +16,7 @@ pub(super) struct Opened {
     pub burn: BurnDevice,
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
+    pub cache: Option<Cache>,
 }
 
 /// Opens the best adapter of this machine, and registers the device with burn.
@@ -31,10 +33,11 @@ pub(super) fn open(allow_software: bool) -> Result<Opened, GpuError> {
     let best = choose(&infos, allow_software)?;
     let adapter = adapters.swap_remove(best);
     let info = adapter.get_info();
+    let cache = Cache::open(&info);
     let (device, queue) = request(&adapter, &info)?;
     let setup = WgpuSetup { instance, adapter, device: device.clone(), queue: queue.clone(), backend: Backend::Vulkan };
     let burn = BurnDevice::wgpu_options().setup(setup).init().map_err(|e| refused(&info, &e.to_string()))?;
-    Ok(Opened { name: describe(&info), software: is_software(&info), burn, device, queue })
+    Ok(Opened { name: describe(&info), software: is_software(&info), burn, device, queue, cache })
 }
 
 /// The best of the adapters, by its place in the list.

@@ -12,6 +12,7 @@
 //! than the CPU device.
 
 mod adapter;
+mod cache;
 mod error;
 mod memory;
 mod outputs;
@@ -23,6 +24,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub use cache::{keep_in, usual_directory};
 pub use error::GpuError;
 pub use reader::{MOST_ROWS, ReadBack, Reader, Reading, Selected, Values, Wanted};
 pub use stage::GpuStage;
@@ -37,6 +39,7 @@ use cubecl::client::Client;
 use futures::FutureExt;
 
 use self::adapter::Opened;
+use self::cache::Cache;
 use self::error::first_line;
 use self::preprocess::Preprocess;
 use self::select::Select;
@@ -56,6 +59,7 @@ struct Shared {
     queue: wgpu::Queue,
     preprocess: Preprocess,
     select: Select,
+    cache: Option<Cache>,
 }
 
 impl fmt::Debug for Gpu {
@@ -101,13 +105,13 @@ impl Gpu {
 
     /// A device of its own.
     fn acquire(allow_software: bool) -> Result<Self, GpuError> {
-        let Opened { name, software, burn, device, queue } = adapter::open(allow_software)?;
+        let Opened { name, software, burn, device, queue, cache } = adapter::open(allow_software)?;
         let burn::backend::DispatchDevice::Cube(cube) = burn.as_dispatch() else {
             return Err(GpuError::Failed { name, reason: "burn put it on another backend".to_owned() });
         };
         let cube = cube.clone();
         let (preprocess, select) = scoped(&name, &device, || (Preprocess::new(&device), Select::new(&device)))?;
-        let shared = Shared { name, software, burn, cube, device, queue, preprocess, select };
+        let shared = Shared { name, software, burn, cube, device, queue, preprocess, select, cache };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -121,6 +125,20 @@ impl Gpu {
     #[must_use]
     pub fn burn(&self) -> &Device {
         &self.shared.burn
+    }
+
+    /// Whether kernels for a model were looked for on this device before, so that it starts quickly. `model` says
+    /// which one, and how it runs.
+    #[must_use]
+    pub fn knows(&self, model: &str) -> bool {
+        self.shared.cache.as_ref().is_some_and(|cache| cache.knows(model))
+    }
+
+    /// Notes that the kernels for a model have been found.
+    pub fn note(&self, model: &str) {
+        if let Some(cache) = &self.shared.cache {
+            cache.note(model);
+        }
     }
 
     /// Waits for all that was submitted, and tells whether the device is still there.

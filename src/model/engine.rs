@@ -126,6 +126,29 @@ pub struct Outcome {
     pub read_back_bytes: u64,
 }
 
+/// How far opening a model is: it is run in all the ways that it will be run, for which a device may have to look for
+/// its fastest kernels first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WarmUp {
+    /// The run that is about to start, from 1.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// Pictures that run together in it.
+    pub batch: usize,
+    /// Whether kernels have to be looked for: nothing is known from an earlier start.
+    pub cold: bool,
+}
+
+impl std::fmt::Display for WarmUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { step, steps, batch, cold } = self;
+        let doing = if *cold { "looking for the fastest kernels" } else { "warming up" };
+        let pictures = if *batch == 1 { "picture" } else { "pictures" };
+        write!(f, "{doing}: step {step} of {steps}, {batch} {pictures}")
+    }
+}
+
 /// A model, open and warm.
 pub struct Engine {
     model: Resolved,
@@ -146,13 +169,26 @@ impl Engine {
     /// # Errors
     /// When the package, its graph or the device won't do; the message says which and why.
     pub fn open(package: Package, device: DeviceChoice, options: &EngineOptions) -> Result<Self, EngineError> {
+        Self::open_watched(package, device, options, &mut |_| ())
+    }
+
+    /// As [`open`](Self::open), telling how far it is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_watched(
+        package: Package,
+        device: DeviceChoice,
+        options: &EngineOptions,
+        watch: &mut dyn FnMut(WarmUp),
+    ) -> Result<Self, EngineError> {
         let graph = load(&package)?;
         let model = package.resolve(graph.inputs(), graph.outputs())?;
         let (runner, device) = Runner::open(&model, &graph, device, options)?;
         let thresholds = options.thresholds(&model.spec);
         let (waiting, ready) = (VecDeque::new(), VecDeque::new());
         let mut engine = Self { model, thresholds, runner, device, waiting, ready, warned: false };
-        engine.warm_up()?;
+        engine.warm_up(watch)?;
         Ok(engine)
     }
 
@@ -270,33 +306,44 @@ impl Engine {
         }
     }
 
-    /// Runs the model on a grey picture, with every candidate decoded: an unfit head shows at once.
-    fn warm_up(&mut self) -> Result<(), EngineError> {
+    /// Runs the model on a grey picture in all the ways that it will be run. Once with every candidate decoded: an
+    /// unfit head shows at once.
+    fn warm_up(&mut self, watch: &mut dyn FnMut(WarmUp)) -> Result<(), EngineError> {
         let (width, height) = self.input_size();
         let grey = Bytes::from(vec![114; PixelFormat::Rgb8.bytes(width, height)]);
         // Always a picture: the input's size was checked against stricter limits.
         let Ok(image) = Image::new(width, height, PixelFormat::Rgb8, grey) else { return Ok(()) };
         let everything = Order { thresholds: Thresholds { score: 0.0, ..self.thresholds }, whole: true };
         let usual = Order { thresholds: self.thresholds, whole: false };
-        for n in self.runner.batches() {
-            for order in [everything, usual] {
-                let mut outcomes = VecDeque::new();
-                self.runner.submit(&self.model, order, &vec![&image; n], &mut outcomes)?;
-                while self.runner.finish(&self.model, &mut outcomes)? {}
-                if outcomes.iter().any(|outcome| self.model.is_nonsense(outcome.invalid)) {
-                    return Err(EngineError::Nonsense {
-                        model: self.model.spec.name.clone(),
-                        head: self.model.spec.head.kind(),
-                        device: self.device.clone(),
-                    });
-                }
-                if self.runner.depth() == 1 {
-                    // Nothing runs otherwise when fewer candidates are wanted.
-                    break;
-                }
+        let mut runs: Vec<(usize, Order)> = self.runner.batches().into_iter().map(|n| (n, everything)).collect();
+        if self.runner.gpu().is_some() {
+            runs.extend(self.runner.batches().into_iter().map(|n| (n, usual)));
+        }
+        let cold = self.runner.gpu().is_some_and(|gpu| !gpu.knows(&self.kernels()));
+        let steps = runs.len();
+        for (step, (batch, order)) in (1..).zip(runs) {
+            watch(WarmUp { step, steps, batch, cold });
+            let mut outcomes = VecDeque::new();
+            self.runner.submit(&self.model, order, &vec![&image; batch], &mut outcomes)?;
+            while self.runner.finish(&self.model, &mut outcomes)? {}
+            if outcomes.iter().any(|outcome| self.model.is_nonsense(outcome.invalid)) {
+                return Err(EngineError::Nonsense {
+                    model: self.model.spec.name.clone(),
+                    head: self.model.spec.head.kind(),
+                    device: self.device.clone(),
+                });
             }
         }
+        if let Some(gpu) = self.runner.gpu() {
+            gpu.note(&self.kernels());
+        }
         Ok(())
+    }
+
+    /// What decides which kernels the model takes.
+    fn kernels(&self) -> String {
+        let batches: Vec<String> = self.runner.batches().iter().map(ToString::to_string).collect();
+        format!("{}-{}", self.model.reference.digest, batches.join("-"))
     }
 }
 

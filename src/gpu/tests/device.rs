@@ -27,6 +27,51 @@ fn software_must_be_asked_for_although_it_is_open() {
     }
 }
 
+/// Run by the test below in processes of their own, which keep what they find in `OCELLUS_TEST_CACHE`.
+#[test]
+#[ignore = "a part of another test"]
+fn starts() {
+    let directory = std::env::var_os("OCELLUS_TEST_CACHE").unwrap();
+    keep_in(directory.into());
+    let mut said = Vec::new();
+    let started = std::time::Instant::now();
+    super::engine::watched(&mut |warm_up| said.push(warm_up));
+    let steps: Vec<_> = said.iter().map(|s| (s.step, s.steps, s.batch)).collect();
+    assert_eq!(steps, [(1, 4, 2), (2, 4, 1), (3, 4, 2), (4, 4, 1)]);
+    eprintln!("cold: {:?}, {:.1} s", said.iter().map(|s| s.cold).collect::<Vec<_>>(), started.elapsed().as_secs_f32());
+}
+
+#[test]
+fn the_second_start_knows_what_the_first_one_found() {
+    if device().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "gpu::tests::device::starts", "--ignored", "--nocapture"])
+            .env("OCELLUS_TEST_CACHE", dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        eprintln!("{said}");
+        said.contains("cold: [true, true, true, true]")
+    };
+    let found = || std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let database = || found().find(|path| path.extension().is_some_and(|e| e == "db")).expect("a database");
+    assert!(start() && !start());
+    // Damage at the beginning, and damage that only burn will find.
+    std::fs::write(database(), "not a database").unwrap();
+    assert!(start() && !start());
+    let mut bytes = std::fs::read(database()).unwrap();
+    bytes.iter_mut().skip(100).for_each(|byte| *byte = !*byte);
+    for path in found().filter(|path| path.extension().is_some_and(|e| e != "warm")) {
+        std::fs::write(path, &bytes).unwrap();
+    }
+    start();
+}
+
 /// Run by the test below in a process of its own.
 #[test]
 #[ignore = "a part of another test"]

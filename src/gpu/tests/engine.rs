@@ -6,7 +6,7 @@ use super::tiny::{DETECTOR_TOML, detector};
 use super::*;
 use crate::config::DeviceChoice;
 use crate::frame::PixelFormat;
-use crate::model::engine::{Engine, EngineOptions, Outcome};
+use crate::model::engine::{Engine, EngineOptions, Outcome, WarmUp};
 use crate::model::package::Package;
 use crate::model::preprocess::tests::Random;
 
@@ -23,6 +23,15 @@ fn sized(side: u64, lift: f32, device: DeviceChoice, options: &EngineOptions) ->
     let dir = tempfile::tempdir().unwrap();
     write_package(dir.path(), side, lift);
     Engine::open(Package::open(dir.path(), None, None).unwrap(), device, options).unwrap()
+}
+
+/// Opens a detector on the device, telling how far it is.
+pub(super) fn watched(watch: &mut dyn FnMut(WarmUp)) {
+    let dir = tempfile::tempdir().unwrap();
+    write_package(dir.path(), 64, 0.0);
+    let package = Package::open(dir.path(), None, None).unwrap();
+    let options = EngineOptions { batch: 2, ..EngineOptions::default() };
+    Engine::open_watched(package, DeviceChoice::GpuSoftware, &options, watch).unwrap();
 }
 
 fn pictures(count: u32) -> Vec<Image> {

@@ -92,7 +92,7 @@ pub const CLASSES: u64 = 2;
 /// `lift` moves objectness up or down.
 pub fn detector(side: u64, lift: f32) -> Vec<u8> {
     let columns = 5 + CLASSES;
-    let mut graph = vec![value(11, "x", &[1, 3, side, side]), integers("flat", &[1, columns as i64, -1])];
+    let mut graph = vec![value(11, "x", &[1, 3, side, side]), integers("flat", &[0, columns as i64, -1])];
     let mut bias = vec![0.0; columns as usize];
     bias[4] = lift;
     graph.push(floats("b", &[columns], &bias));

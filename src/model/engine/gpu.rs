@@ -21,6 +21,7 @@ pub(super) const DEPTH: usize = 2;
 
 /// A model's plans, and what is in flight.
 pub(super) struct GpuRunner {
+    gpu: Gpu,
     stage: GpuStage,
     reader: Reader,
     /// Batch sizes with their plans, largest first; the last is for one picture.
@@ -54,12 +55,17 @@ impl GpuRunner {
     pub(super) fn open(graph: &Graph, gpu: &Gpu, batch: usize, model: &Resolved) -> Result<Self, GraphError> {
         let selection = model.selection().map(|selection| (selection.clone(), Sparse::new(selection)));
         Ok(Self {
+            gpu: gpu.clone(),
             stage: GpuStage::new(gpu.clone()),
             reader: Reader::new(gpu.clone()),
             plans: plans(graph, gpu, batch)?,
             selection,
             flights: VecDeque::new(),
         })
+    }
+
+    pub(super) fn gpu(&self) -> &Gpu {
+        &self.gpu
     }
 
     /// Batch sizes that run differently.

@@ -80,6 +80,14 @@ impl Runner {
         }
     }
 
+    /// The GPU that it runs on, if it does.
+    pub(super) fn gpu(&self) -> Option<&Gpu> {
+        match self {
+            Self::Gpu(runner) => Some(runner.gpu()),
+            Self::Cpu { .. } | Self::BurnCpu { .. } => None,
+        }
+    }
+
     /// Hands in pictures. What is ready, of these or of earlier ones, goes to `ready`, in order.
     pub(super) fn submit(
         &mut self,
