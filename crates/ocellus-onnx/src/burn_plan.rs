@@ -8,13 +8,14 @@
 //! * No value is empty, and none is larger than the graph's limits allow.
 //! * A value is freed when the last step that needs it has been queued; weights stay on the device.
 //!
-//! Floats are 32-bit on every device, integers as wide as the device has them (32 bits on GPUs). A tensor of
-//! rank 0 lies on the device as one of rank 1.
+//! Floats are 32-bit, or in parts 16-bit where [`Precision::F16`] is asked for; integers are
+//! as wide as the device has them (32 bits on GPUs). A tensor of rank 0 lies on the device as one of rank 1.
 
 mod elementwise;
 mod execute;
 mod image;
 mod movement;
+mod options;
 mod reduction;
 mod transfer;
 
@@ -22,6 +23,7 @@ use burn::backend::{DispatchDevice, DispatchTensor, TensorMetadata};
 use burn::tensor::{DType, Device};
 
 use self::execute::Execution;
+pub use self::options::{BurnOptions, Precision};
 use self::transfer::Types;
 use crate::contain::quietly;
 use crate::error::Error;
@@ -74,9 +76,19 @@ impl BurnPlan {
     /// [`Error::Lowering`] with the node and operator that cannot be carried over, [`Error::Device`] when the
     /// device fails, as by lack of memory.
     pub fn new(graph: &Graph, device: &Device) -> Result<Self, Error> {
-        let mut plan = quietly(|| lower(graph.typed(), graph.limits())).unwrap_or_else(|reason| {
-            Err(Error::Lowering { node: "-".into(), operator: "whole graph".into(), reason })
-        })?;
+        Self::with_options(graph, device, &BurnOptions::default())
+    }
+
+    /// As [`new`](Self::new), with options.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::Device`] when half precision is asked for and the device has none.
+    pub fn with_options(graph: &Graph, device: &Device, options: &BurnOptions) -> Result<Self, Error> {
+        contained(device, || options.accept(device))?;
+        let mut plan =
+            quietly(|| lower(graph.typed(), graph.limits(), options.precision)).unwrap_or_else(|reason| {
+                Err(Error::Lowering { node: "-".into(), operator: "whole graph".into(), reason })
+            })?;
         let constants = std::mem::take(&mut plan.constants);
         let (types, constants) = contained(device, || {
             let types = Types::of(device);

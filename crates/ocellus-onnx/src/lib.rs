@@ -50,7 +50,7 @@ mod lower;
 mod source;
 pub mod tensor;
 
-pub use burn_plan::{BurnPlan, DeviceTensor};
+pub use burn_plan::{BurnOptions, BurnPlan, DeviceTensor, Precision};
 pub use cpu::CpuPlan;
 pub use error::Error;
 pub use graph::Graph;

@@ -164,6 +164,10 @@ pub(super) fn cast(from: Kind, to: Kind, x: DispatchTensor, types: Types) -> Dis
     }
 }
 
+pub(super) fn width(half: bool, x: DispatchTensor) -> DispatchTensor {
+    B::float_cast(x, if half { FloatDType::F16 } else { FloatDType::F32 })
+}
+
 /// Bounds that are infinite are left out: shaders have no literal for infinity.
 fn clamp(x: DispatchTensor, min: f32, max: f32) -> DispatchTensor {
     match (min.is_finite(), max.is_finite()) {

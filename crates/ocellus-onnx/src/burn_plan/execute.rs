@@ -110,6 +110,7 @@ fn perform(op: &Op, mut operands: Operands, types: Types) -> Outcome<Vec<Dispatc
         Op::Logic(logic) => elementwise::logic(*logic, operands)?,
         Op::Select => elementwise::select(operands)?,
         Op::Cast(to) => elementwise::cast(kind, *to, operands.take()?, types),
+        Op::Width { half } => elementwise::width(*half, operands.take()?),
         Op::MatMul => reduction::matmul(operands)?,
         Op::Reduce { reducer, axes } => reduction::reduce(*reducer, axes, kind, operands.take()?, types)?,
         Op::Softmax { axis, log } => reduction::softmax(*axis, *log, operands.take()?),

@@ -25,12 +25,16 @@ fn disagreement(case: &Case, device: &Device) -> Option<String> {
 }
 
 fn difference(expected: &Tensor, found: &Tensor) -> Option<String> {
+    difference_within(expected, found, TOLERANCE)
+}
+
+fn difference_within(expected: &Tensor, found: &Tensor, tolerance: f32) -> Option<String> {
     if expected.shape != found.shape {
         return Some(format!("shape {:?}, not {:?}", found.shape, expected.shape));
     }
     let low = expected.data.iter().copied().fold(0.0, f32::min);
     let high = expected.data.iter().copied().fold(1.0, f32::max);
-    let close = |(a, b): (&f32, &f32)| (a - b).abs() <= TOLERANCE * (high - low);
+    let close = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance * (high - low);
     let at = expected.data.iter().zip(&found.data).position(|pair| !close(pair))?;
     Some(format!("element {at} is {}, not {}", found.data[at], expected.data[at]))
 }
@@ -164,4 +168,65 @@ fn a_plan_moves_between_threads() {
     let here = plan.run_tensors(std::slice::from_ref(&x)).expect("it runs");
     let there = std::thread::spawn(move || plan.run_tensors(&[x])).join().expect("no panic").expect("it runs");
     assert_eq!(here, there);
+}
+
+/// What is wrong with a case in half precision; nothing when it comes close to the CPU's 32 bits.
+fn half_disagreement(case: &Case, device: &Device) -> Option<String> {
+    let graph = case.graph();
+    let inputs = case.inputs(&graph);
+    let expected = CpuPlan::new(&graph).and_then(|plan| plan.run(&inputs)).expect("the CPU runs it");
+    let options = BurnOptions { precision: Precision::F16 };
+    let found = match BurnPlan::with_options(&graph, device, &options).and_then(|plan| plan.run_tensors(&inputs)) {
+        Ok(found) => found,
+        Err(error) => return Some(error.to_string()),
+    };
+    expected.iter().zip(&found).find_map(|(expected, found)| difference_within(expected, found, 2e-2))
+}
+
+#[test]
+fn half_precision_comes_close_on_every_operator() {
+    let cases = cases::all();
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|case| half_disagreement(case, &Device::flex()).map(|what| format!("{}: {what}", case.name)))
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+/// Two convolutions with a normalisation of large numbers between them, then a softmax.
+fn deep_network() -> (Graph, Tensor) {
+    let mut random = Random::new(11);
+    let model = Model::new()
+        .input("x", &[1, 4, 6, 6])
+        .floats("w", &[8, 4, 3, 3], &random.values(288, -20.0, 20.0))
+        .floats("v", &[5, 8, 1, 1], &random.values(40, -1.0, 1.0))
+        .floats("scale", &[8], &random.values(8, 0.5, 1.5))
+        .floats("shift", &[8], &random.values(8, -0.5, 0.5))
+        .node_with("Conv", &["x", "w"], &["c"], vec![crate::testing::ints("pads", &[1, 1, 1, 1])])
+        .node("InstanceNormalization", &["c", "scale", "shift"], &["n"])
+        .node("Conv", &["n", "v"], &["d"])
+        .node_with("Softmax", &["d"], &["y"], vec![crate::testing::int("axis", 1)])
+        .output("y");
+    let graph = Graph::parse(&model.bytes(), &Limits::default()).expect("a small network");
+    let x = Tensor { shape: vec![1, 4, 6, 6], data: random.values(144, -8.0, 8.0) };
+    (graph, x)
+}
+
+fn half_network_agrees(device: &Device) {
+    let (graph, x) = deep_network();
+    let expected = CpuPlan::new(&graph).and_then(|plan| plan.run(std::slice::from_ref(&x))).expect("the CPU runs it");
+    let options = BurnOptions { precision: Precision::F16 };
+    let plan = BurnPlan::with_options(&graph, device, &options).expect("it lowers");
+    let found = plan.run_tensors(&[x]).expect("it runs");
+    // Squares of the activations are larger than 16 bits hold: their sums must be in 32.
+    assert_eq!(difference_within(&expected[0], &found[0], 2e-2), None);
+    assert!(difference_within(&expected[0], &found[0], 1e-7).is_some(), "it was in 16 bits");
+}
+
+#[test]
+fn half_precision_keeps_sums_in_32_bits() {
+    half_network_agrees(&Device::flex());
+    if let Some(gpu) = devices::software_gpu() {
+        half_network_agrees(&gpu);
+    }
 }

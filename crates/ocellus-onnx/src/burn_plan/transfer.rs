@@ -34,6 +34,7 @@ impl Types {
         let (shape, device) = (extents(shape).to_vec(), device.as_dispatch());
         Ok(match data {
             ConstantData::Float(data) => Dispatch::float_from_data(TensorData::new(data, shape), device),
+            ConstantData::Half(data) => Dispatch::float_from_data(TensorData::new(data, shape), device),
             ConstantData::Int(data) => Dispatch::int_from_data(self.integers(data, shape), device),
             ConstantData::Bool(data) => {
                 let data = TensorData::new(data, shape).convert_dtype(DType::from(self.bool));

@@ -148,7 +148,8 @@ fn add_constant(plan: &mut Plan, data: Vec<f32>, shape: Vec<usize>) -> ValueId {
     id
 }
 
-fn drop_unread(plan: &mut Plan) {
+/// Drops constants that nothing reads.
+pub(super) fn drop_unread(plan: &mut Plan) {
     let mut read = vec![false; plan.values.len()];
     for id in plan.steps.iter().flat_map(|step| &step.inputs).chain(&plan.outputs) {
         read[*id] = true;

@@ -33,7 +33,7 @@ pub(crate) fn infer(op: &Op, inputs: &[&ValueInfo]) -> Outcome<Vec<ValueInfo>> {
         Op::Unary(Unary::Clamp { .. }) if operand(inputs, 0)?.kind == Kind::Int => {
             one(operand(inputs, 0)?.shape.clone(), Kind::Int)
         }
-        Op::Unary(_) => one(float(inputs, 0)?.shape.clone(), Kind::Float),
+        Op::Unary(_) | Op::Width { .. } => one(float(inputs, 0)?.shape.clone(), Kind::Float),
         Op::Binary(binary) => {
             let kind = arithmetic_kind(*binary, operand(inputs, 0)?)?;
             one(broadcast_pair(inputs)?, kind)

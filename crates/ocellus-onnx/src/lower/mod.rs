@@ -5,7 +5,7 @@
 //! made can only fail on the device, never on its shapes. An operator that no family knows is
 //! refused here, by name, not at run time.
 //!
-//! All floats become 32-bit, all integers the device's integers.
+//! All floats become 32-bit, or 16-bit where half precision is asked for; all integers the device's integers.
 
 mod build;
 mod conv;
@@ -17,6 +17,7 @@ mod image;
 mod infer;
 mod layout;
 mod pool;
+mod precision;
 mod probe;
 mod reduce;
 mod resize;
@@ -30,6 +31,7 @@ use tract_onnx::prelude::{TypedModel, TypedNode};
 use self::build::Builder;
 use self::infer::Outcome;
 use self::step::{Plan, ValueId};
+use crate::burn_plan::Precision;
 use crate::error::Error;
 use crate::limits::Limits;
 
@@ -52,7 +54,7 @@ const FAMILIES: [Family; 8] = [
 /// # Errors
 ///
 /// [`Error::Lowering`] with the node and operator that cannot be translated.
-pub(crate) fn lower(model: &TypedModel, limits: &Limits) -> Result<Plan, Error> {
+pub(crate) fn lower(model: &TypedModel, limits: &Limits, precision: Precision) -> Result<Plan, Error> {
     let unsorted =
         |e| Error::Lowering { node: String::new(), operator: "graph".into(), reason: crate::error::one_line(&e) };
     let mut builder = Builder::new(model, limits);
@@ -80,6 +82,10 @@ pub(crate) fn lower(model: &TypedModel, limits: &Limits) -> Result<Plan, Error> 
     let outputs = plan.outputs;
     let mut plan = builder.finish(outputs);
     fuse::fuse(&mut plan);
+    if precision == Precision::F16 {
+        precision::halve(&mut plan);
+        fuse::drop_unread(&mut plan);
+    }
     release(&mut plan);
     Ok(plan)
 }

@@ -37,6 +37,8 @@ impl ValueInfo {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ConstantData {
     Float(Vec<f32>),
+    /// Floats that lie on the device in 16 bits.
+    Half(Vec<half::f16>),
     Int(Vec<i64>),
     Bool(Vec<bool>),
 }
@@ -44,7 +46,7 @@ pub(crate) enum ConstantData {
 impl ConstantData {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Float(_) => Kind::Float,
+            Self::Float(_) | Self::Half(_) => Kind::Float,
             Self::Int(_) => Kind::Int,
             Self::Bool(_) => Kind::Bool,
         }
@@ -53,6 +55,7 @@ impl ConstantData {
     pub fn len(&self) -> usize {
         match self {
             Self::Float(data) => data.len(),
+            Self::Half(data) => data.len(),
             Self::Int(data) => data.len(),
             Self::Bool(data) => data.len(),
         }
@@ -116,6 +119,10 @@ pub(crate) enum Op {
     /// Condition, value where true, value where false; all of the output's shape.
     Select,
     Cast(Kind),
+    /// Floats to 16 bits or back to 32.
+    Width {
+        half: bool,
+    },
     /// Batched product of matrices; batch extents equal.
     MatMul,
     /// Folds axes to extent 1.

@@ -9,7 +9,7 @@ use crate::testing::{Model, float, int, ints, small_network, text};
 
 fn plan(model: &Model) -> Result<Plan, Error> {
     let graph = Graph::parse(&model.bytes(), &Limits::default()).expect("tract takes it");
-    lower(graph.typed(), graph.limits())
+    lower(graph.typed(), graph.limits(), Precision::F32)
 }
 
 fn ops(model: &Model) -> Vec<Op> {
@@ -171,7 +171,8 @@ fn a_step_larger_than_the_limits_is_refused() {
         )
         .output("y");
     let graph = Graph::parse(&model.bytes(), &Limits::default());
-    let refused = graph.and_then(|graph| lower(graph.typed(), graph.limits())).expect_err("it is too large");
+    let refused =
+        graph.and_then(|graph| lower(graph.typed(), graph.limits(), Precision::F32)).expect_err("it is too large");
     assert!(refused.to_string().contains("limit"), "{refused}");
 }
 
