@@ -47,6 +47,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 struct Report {
     model: String,
     device: String,
+    /// Floats of the model.
+    precision: &'static str,
     /// Width and height of the model's input.
     input: [u32; 2],
     /// Width and height of the pictures scored.
@@ -97,6 +99,7 @@ impl Bench {
         let report = Report {
             model: engine.spec().name.clone(),
             device: engine.device().to_owned(),
+            precision: engine.precision(),
             input: [w, h],
             picture: [PICTURE.0, PICTURE.1],
             batch: self.batch,
@@ -114,9 +117,12 @@ impl Bench {
 }
 
 fn table(report: &Report) -> Result<(), Failure> {
-    let Report { model, device, input, picture, batch, pictures, pictures_per_second, .. } = report;
+    let Report { model, device, precision, input, picture, batch, pictures, pictures_per_second, .. } = report;
     let together = if *batch == 1 { "one at a time".to_owned() } else { format!("{batch} at a time") };
-    print(&format!("{model} on {device}, input {}x{}, pictures {}x{}", input[0], input[1], picture[0], picture[1]))?;
+    print(&format!(
+        "{model} in {precision} on {device}, input {}x{}, pictures {}x{}",
+        input[0], input[1], picture[0], picture[1]
+    ))?;
     print(&format!("{pictures} pictures, {together}: {pictures_per_second} a second"))?;
     print("milliseconds       p50       p95       p99")?;
     let rows = [

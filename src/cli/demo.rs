@@ -82,6 +82,7 @@ impl Demo {
             labels: self.labels.clone(),
             score: self.score,
             iou: None,
+            precision: None,
             batch: 8,
         })
     }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::DeviceChoice;
+use crate::config::{DeviceChoice, PrecisionChoice};
 use crate::model::engine::{Engine, EngineOptions};
 use crate::model::package::{Labels, Package, PackageError};
 
@@ -62,13 +62,17 @@ struct ModelArgs {
     /// Where the model runs
     #[arg(long, value_enum, default_value_t)]
     device: DeviceChoice,
+    /// Floats on a GPU, instead of the package's choice
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionChoice>,
 }
 
 impl ModelArgs {
     fn engine(&self, options: &EngineOptions) -> Result<Engine, Failure> {
         let package = open_package(&self.model, self.profile.as_deref(), self.labels.as_deref())?;
+        let options = EngineOptions { precision: self.precision.or(options.precision), ..*options };
         let progress = progress::steps();
-        let opened = Engine::open_watched(package, self.device, options, &mut |warm_up| {
+        let opened = Engine::open_watched(package, self.device, &options, &mut |warm_up| {
             progress.set_length(warm_up.steps as u64);
             progress.set_position(warm_up.step as u64 - 1);
             progress.set_message(warm_up.to_string());

@@ -9,9 +9,10 @@ use ocellus_onnx::{Graph, TensorInfo};
 use serde::{Serialize, Serializer};
 
 use super::{Failure, print};
+use crate::config::PrecisionChoice;
 use crate::detection::ModelRef;
 use crate::model::engine;
-use crate::model::package::{Package, PackageError, Resolved, Spec};
+use crate::model::package::{Golden, Package, PackageError, Resolved, Spec};
 use crate::model::profiles;
 
 /// Labels that people are shown.
@@ -66,6 +67,8 @@ struct Report<'a> {
     #[serde(serialize_with = "tensors")]
     outputs: &'a [TensorInfo],
     operators: BTreeMap<String, usize>,
+    /// Which floats it takes on a GPU, and why.
+    precision: Option<String>,
     description: Option<&'a Spec>,
     labels: Option<Vec<&'a Arc<str>>>,
 }
@@ -98,8 +101,22 @@ fn report<'a>(package: &Package, graph: &'a Graph, resolved: Option<&'a Resolved
         inputs: graph.inputs(),
         outputs: graph.outputs(),
         operators: graph.operators(),
+        precision: resolved.map(|r| precision(&r.spec, package.has_golden())),
         description: resolved.map(|r| &r.spec),
         labels: resolved.map(|r| r.labels.iter().collect()),
+    }
+}
+
+fn precision(spec: &Spec, golden: bool) -> String {
+    let Golden { tolerance } = spec.golden;
+    match (spec.precision, golden) {
+        (PrecisionChoice::F32, _) => "f32".to_owned(),
+        (PrecisionChoice::Auto, false) => "auto: f32, as no golden set tells what f16 would lose".to_owned(),
+        (PrecisionChoice::Auto, true) => {
+            format!("auto: f16 on a GPU that has it, where it loses at most {tolerance} on the golden set, else f32")
+        }
+        (PrecisionChoice::F16, false) => "f16 on a GPU; no golden set tells what it loses".to_owned(),
+        (PrecisionChoice::F16, true) => format!("f16 on a GPU, refused over a loss of {tolerance} on the golden set"),
     }
 }
 
@@ -122,6 +139,9 @@ impl Report<'_> {
         }
         let operators: Vec<String> = self.operators.iter().map(|(name, n)| format!("{name} {n}")).collect();
         line("operators", operators.join(", "))?;
+        if let Some(precision) = &self.precision {
+            line("precision", precision.clone())?;
+        }
         if let Some(labels) = &self.labels {
             let shown: Vec<&str> = labels.iter().take(MAX_SHOWN).map(|l| &***l).collect();
             let more = if labels.len() > MAX_SHOWN { ", …" } else { "" };

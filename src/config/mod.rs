@@ -69,6 +69,20 @@ pub enum DeviceChoice {
     BurnCpu,
 }
 
+/// Which floats a model runs with on a GPU. Other devices always take 32-bit ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrecisionChoice {
+    /// 16-bit ones where the GPU has them and they lose no more than the package allows on its golden set; else
+    /// 32-bit ones.
+    #[default]
+    Auto,
+    /// 32-bit ones.
+    F32,
+    /// 16-bit ones; an error where they lose more than the package allows.
+    F16,
+}
+
 /// An MQTT broker.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -146,6 +160,8 @@ pub struct ModelConfig {
     pub score: Option<f32>,
     /// IoU above which NMS drops the weaker of two boxes, 0..=1, instead of the package's.
     pub iou: Option<f32>,
+    /// Floats on a GPU, instead of the package's: `auto`, `f32` or `f16`.
+    pub precision: Option<PrecisionChoice>,
     /// Frames of different cameras that may run together, 1 to 64.
     #[serde(default = "default_batch")]
     pub batch: usize,

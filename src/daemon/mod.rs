@@ -286,7 +286,8 @@ async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engine>, DaemonE
         match opened.await {
             Ok(result) => {
                 let (name, engine) = result?;
-                tracing::info!(model = %name, device = engine.device(), "The model is open and warm.");
+                let (device, precision) = (engine.device(), engine.precision());
+                tracing::info!(model = %name, device, precision, "The model is open and warm.");
                 engines.insert(name, engine);
             }
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -303,7 +304,8 @@ fn tell(model: &Name, warm_up: WarmUp) {
 }
 
 fn engine_options(model: &ModelConfig, cameras: usize) -> EngineOptions {
-    EngineOptions { score: model.score, iou: model.iou, batch: model.batch.min(cameras), ..EngineOptions::default() }
+    let ModelConfig { score, iou, precision, .. } = *model;
+    EngineOptions { score, iou, precision, batch: model.batch.min(cameras), ..EngineOptions::default() }
 }
 
 type Started = (Vec<Camera>, Vec<Scoring>);

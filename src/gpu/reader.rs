@@ -18,7 +18,7 @@ use crate::model::heads::{Rows, Selection};
 
 /// The most rows of a picture that are gathered.
 pub const MOST_ROWS: usize = 1024;
-/// Words of a picture that are read at once.
+/// Words of a picture that are read at once: a second copy costs more than some kilobytes.
 const EAGER_WORDS: usize = 4096;
 /// How long a batch may take: longer than any, short enough to notice a device that hangs.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -6,17 +6,18 @@
 //! * On `burn-cpu` the GPU's lowering runs on the CPU, one picture at a time: for comparison.
 
 mod gpu;
+mod precision;
 mod runner;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use ocellus_onnx::{Error as GraphError, Graph, Limits};
+use ocellus_onnx::{Error as GraphError, Graph, Limits, Precision};
 
 use self::runner::{Order, Runner};
 use super::heads::HeadError;
 use super::package::{Labels, Package, PackageError, Resolved, Spec, Thresholds};
-use crate::config::DeviceChoice;
+use crate::config::{DeviceChoice, PrecisionChoice};
 use crate::detection::{ModelRef, Object};
 use crate::frame::{Image, PixelFormat};
 use crate::gpu::GpuError;
@@ -28,6 +29,8 @@ pub struct EngineOptions {
     pub score: Option<f32>,
     /// NMS threshold, instead of the package's.
     pub iou: Option<f32>,
+    /// Floats on a GPU, instead of the package's choice.
+    pub precision: Option<PrecisionChoice>,
     /// Take the package's evaluation thresholds where none are given above.
     pub evaluation: bool,
     /// The most pictures that run together.
@@ -39,7 +42,7 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { score: None, iou: None, evaluation: false, batch: 1, threads }
+        Self { score: None, iou: None, precision: None, evaluation: false, batch: 1, threads }
     }
 }
 
@@ -96,6 +99,19 @@ pub enum EngineError {
         head: &'static str,
         /// The device, as people know it.
         device: String,
+    },
+    /// 16-bit floats were asked for, and lose too much.
+    #[error(
+        "model `{model}` loses {loss:.4} on its golden set in f16, and its package allows {tolerance}: take precision \
+         `f32` or `auto`, or raise `tolerance` under [golden] in its model.toml"
+    )]
+    Precision {
+        /// The model's name.
+        model: String,
+        /// What was measured.
+        loss: f32,
+        /// What is allowed.
+        tolerance: f32,
     },
     /// The GPU can't be used, or is gone.
     #[error("GPU: {0}")]
@@ -184,7 +200,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let graph = load(&package)?;
         let model = package.resolve(graph.inputs(), graph.outputs())?;
-        let (runner, device) = Runner::open(&model, &graph, device, options)?;
+        let (runner, device) = Runner::open(&model, &package, &graph, device, options)?;
         let thresholds = options.thresholds(&model.spec);
         let (waiting, ready) = (VecDeque::new(), VecDeque::new());
         let mut engine = Self { model, thresholds, runner, device, waiting, ready, warned: false };
@@ -214,6 +230,15 @@ impl Engine {
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
+    }
+
+    /// The floats that it runs with: `f32` or `f16`.
+    #[must_use]
+    pub fn precision(&self) -> &'static str {
+        match self.runner.precision() {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        }
     }
 
     /// The size of the model's input, pixels.
@@ -343,7 +368,7 @@ impl Engine {
     /// What decides which kernels the model takes.
     fn kernels(&self) -> String {
         let batches: Vec<String> = self.runner.batches().iter().map(ToString::to_string).collect();
-        format!("{}-{}", self.model.reference.digest, batches.join("-"))
+        format!("{}-{}-{}", self.model.reference.digest, self.precision(), batches.join("-"))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod digest;
 mod files;
+mod golden;
 mod labels;
 pub(in crate::model) mod manifest;
 mod resolve;
@@ -14,10 +15,11 @@ mod spec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use self::golden::{GoldenObject, GoldenPicture};
 pub use self::labels::Labels;
 pub use self::manifest::Mistake;
 pub use self::resolve::{Found, Resolved};
-pub use self::spec::{EvaluationThresholds, Input, Provenance, Spec, Task, Thresholds};
+pub use self::spec::{EvaluationThresholds, Golden, Input, Provenance, Spec, Task, Thresholds};
 
 use bytes::Bytes;
 
@@ -140,6 +142,14 @@ pub enum PackageError {
         path: PathBuf,
         /// Why.
         source: ProfileError,
+    },
+    /// The golden set is wrong.
+    #[error("the golden set's {}: {reason}", .path.display())]
+    Golden {
+        /// The list of what is in a picture.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// The network's input is not a picture, or not of the size described.
     #[error("model `{model}`: {reason}")]

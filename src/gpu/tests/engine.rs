@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::tiny::{DETECTOR_TOML, detector};
 use super::*;
-use crate::config::DeviceChoice;
+use crate::config::{DeviceChoice, PrecisionChoice};
 use crate::frame::PixelFormat;
-use crate::model::engine::{Engine, EngineOptions, Outcome, WarmUp};
+use crate::model::engine::{Engine, EngineError, EngineOptions, Outcome, WarmUp};
 use crate::model::package::Package;
 use crate::model::preprocess::tests::Random;
 
@@ -117,5 +117,60 @@ fn the_cpu_sees_the_same() {
         for (a, b) in gpu.iter().zip(cpu) {
             assert!(a.0 == b.0 && (a.1 - b.1).abs() < 1e-4, "{a:?} {b:?}");
         }
+    }
+}
+
+/// A detector's package with a golden set: what the CPU sees in two pictures.
+fn with_golden(dir: &Path, tolerance: Option<f32>) -> Package {
+    write_package(dir, 64, 0.5);
+    std::fs::create_dir(dir.join("golden")).unwrap();
+    let mut engine =
+        Engine::open(Package::open(dir, None, None).unwrap(), DeviceChoice::Cpu, &EngineOptions::default()).unwrap();
+    for (i, image) in pictures(2).iter().enumerate() {
+        let path = dir.join(format!("golden/{i}.png"));
+        image::save_buffer(&path, image.pixels(), image.width(), image.height(), image::ColorType::Rgb8).unwrap();
+        let objects = engine.score(&[image]).unwrap().remove(0).objects;
+        assert!(!objects.is_empty());
+        let list = objects.iter().map(|o| {
+            serde_json::json!({"label": *o.label, "score": o.score, "box": [o.rect.x, o.rect.y, o.rect.w, o.rect.h]})
+        });
+        let text = serde_json::json!({"objects": list.collect::<Vec<_>>()}).to_string();
+        std::fs::write(path.with_extension("json"), text).unwrap();
+    }
+    if let Some(tolerance) = tolerance {
+        let text = format!("{DETECTOR_TOML}[golden]\ntolerance = {tolerance}\n");
+        std::fs::write(dir.join("model.toml"), text).unwrap();
+    }
+    Package::open(dir, None, None).unwrap()
+}
+
+fn opened(package: Package, precision: Option<PrecisionChoice>) -> Result<&'static str, EngineError> {
+    let options = EngineOptions { precision, ..EngineOptions::default() };
+    Engine::open(package, DeviceChoice::GpuSoftware, &options).map(|engine| engine.precision())
+}
+
+#[test]
+fn half_precision_is_taken_where_it_loses_little_enough() {
+    let Some(gpu) = device() else { return };
+    let has_half = gpu.burn().supports_dtype(burn::tensor::DType::F16);
+    let half = if has_half { "f16" } else { "f32" };
+    // A package is read when it is opened, its golden set when it is measured.
+    let dirs: Vec<_> = (0..5).map(|_| tempfile::tempdir().unwrap()).collect();
+    let mut unused = dirs.iter();
+    let mut package = |tolerance| with_golden(unused.next().unwrap().path(), tolerance);
+    assert_eq!(opened(package(Some(0.2)), None).unwrap(), half);
+    assert_eq!(opened(package(Some(0.0)), None).unwrap(), "f32");
+    assert_eq!(opened(package(Some(0.2)), Some(PrecisionChoice::F32)).unwrap(), "f32");
+    let bare = tempfile::tempdir().unwrap();
+    write_package(bare.path(), 64, 0.5);
+    assert_eq!(opened(Package::open(bare.path(), None, None).unwrap(), None).unwrap(), "f32", "nothing to measure on");
+
+    let refused = opened(package(Some(0.0)), Some(PrecisionChoice::F16)).unwrap_err();
+    if has_half {
+        assert!(matches!(refused, EngineError::Precision { loss, .. } if loss > 0.0), "{refused}");
+        assert!(refused.to_string().contains("`tiny` loses 0.0"), "{refused}");
+        assert_eq!(opened(package(None), Some(PrecisionChoice::F16)).unwrap(), "f16");
+    } else {
+        assert!(refused.to_string().contains("16-bit"), "{refused}");
     }
 }

@@ -1,10 +1,14 @@
 //! What the reader brings back, against whole outputs: the same candidates, in fewer bytes.
 
+use std::path::Path;
+
 use burn::tensor::{Tensor, TensorData};
-use ocellus_onnx::{DeviceTensor, TensorInfo};
+use ocellus_onnx::{CpuPlan, DeviceTensor, TensorInfo};
 
 use super::*;
+use crate::model::engine;
 use crate::model::heads::{Decoded, Head, HeadSpec, Level, Rows, Selection, Sparse};
+use crate::model::package::Package;
 use crate::model::preprocess::tests::Random;
 
 /// Width and height of the input that heads are made for.
@@ -104,6 +108,41 @@ fn what_is_selected_is_what_whole_outputs_hold() {
             }
         }
         assert!(most > 100, "too few candidates to tell: {most}");
+    }
+}
+
+#[test]
+fn of_the_conveyor_s_outputs_the_same_is_seen() {
+    let Some(gpu) = device() else { return };
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor");
+    let package = Package::open(&dir, None, None).unwrap();
+    let graph = engine::load(&package).unwrap();
+    let model = package.resolve(graph.inputs(), graph.outputs()).unwrap();
+    let (selection, plan) = (model.selection().unwrap(), CpuPlan::new(&graph).unwrap());
+    let (mut reader, mut sparse) = (Reader::new(gpu.clone()), Sparse::new(selection.clone()));
+    let golden = package.golden().unwrap();
+    assert_eq!(golden.len(), 3);
+    for picture in &golden {
+        let data = on_cpu(&[&picture.image], &model.input);
+        let shape = vec![1, 3, model.input.height as usize, model.input.width as usize];
+        let whole = plan.run(&[ocellus_onnx::Tensor { shape, data }]).unwrap().remove(0);
+        let output = on_device(&gpu, &whole.data, [1, whole.shape[1], whole.shape[2]]);
+        let reading = reader.start(&[output], 1, Wanted::Above(&selection, model.spec.thresholds.score)).unwrap();
+        let back = reader.finish(reading.unwrap()).unwrap();
+        let Values::Selected(selected) = back.values else { panic!("not selected") };
+        let Selected::Rows { rows, invalid: 0 } = &selected[0] else { panic!("{selected:?}") };
+        for (number, values) in rows {
+            sparse.put(*number, values.iter().copied());
+        }
+        let placement = model.input.placement(&picture.image);
+        let size = (picture.image.width(), picture.image.height());
+        let seen = |outputs: &[&[f32]]| model.objects(outputs, &model.spec.thresholds, &placement, size).unwrap();
+        let found = seen(&sparse.outputs());
+        assert_eq!(found, seen(&[&whole.data]));
+        assert_eq!(found.objects.len(), picture.objects.len());
+        // 64 KiB of outputs.
+        assert!(back.bytes * 4 < whole.data.len() as u64 * 4, "{} bytes", back.bytes);
+        sparse.clear();
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use ocellus_onnx::{BurnPlan, DeviceTensor, Error as GraphError, Graph, Tensor};
+use ocellus_onnx::{BurnOptions, BurnPlan, DeviceTensor, Error as GraphError, Graph, Precision, Tensor};
 
 use super::runner::{Decoder, Order, ms};
 use super::{EngineError, Outcome};
@@ -26,6 +26,7 @@ pub(super) struct GpuRunner {
     reader: Reader,
     /// Batch sizes with their plans, largest first; the last is for one picture.
     plans: Vec<(usize, BurnPlan)>,
+    precision: Precision,
     /// What the device selects, and where it goes; none where the head reads whole outputs.
     selection: Option<(Selection, Sparse)>,
     flights: VecDeque<Flight>,
@@ -52,13 +53,20 @@ struct Picture {
 
 impl GpuRunner {
     /// Plans for a graph on a GPU, for batches up to `batch`.
-    pub(super) fn open(graph: &Graph, gpu: &Gpu, batch: usize, model: &Resolved) -> Result<Self, GraphError> {
+    pub(super) fn open(
+        graph: &Graph,
+        gpu: &Gpu,
+        batch: usize,
+        model: &Resolved,
+        precision: Precision,
+    ) -> Result<Self, GraphError> {
         let selection = model.selection().map(|selection| (selection.clone(), Sparse::new(selection)));
         Ok(Self {
             gpu: gpu.clone(),
             stage: GpuStage::new(gpu.clone()),
             reader: Reader::new(gpu.clone()),
-            plans: plans(graph, gpu, batch)?,
+            plans: plans(graph, gpu, batch, precision)?,
+            precision,
             selection,
             flights: VecDeque::new(),
         })
@@ -66,6 +74,10 @@ impl GpuRunner {
 
     pub(super) fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Batch sizes that run differently.
@@ -179,12 +191,13 @@ fn plan(plans: &[(usize, BurnPlan)], size: usize) -> Option<&BurnPlan> {
 }
 
 /// A plan for each power of two up to the batch, largest first; only for one where the graph fixes its batch.
-fn plans(graph: &Graph, gpu: &Gpu, batch: usize) -> Result<Vec<(usize, BurnPlan)>, GraphError> {
-    let mut plans = vec![(1, BurnPlan::new(graph, gpu.burn())?)];
+fn plans(graph: &Graph, gpu: &Gpu, batch: usize, precision: Precision) -> Result<Vec<(usize, BurnPlan)>, GraphError> {
+    let options = BurnOptions { precision };
+    let mut plans = vec![(1, BurnPlan::with_options(graph, gpu.burn(), &options)?)];
     let mut n = 2;
     while n <= batch {
         match graph.with_batch(n) {
-            Ok(batched) => plans.insert(0, (n, BurnPlan::new(&batched, gpu.burn())?)),
+            Ok(batched) => plans.insert(0, (n, BurnPlan::with_options(&batched, gpu.burn(), &options)?)),
             Err(reason) => {
                 tracing::info!(%reason, "The model runs one frame at a time.");
                 break;

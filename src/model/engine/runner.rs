@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use ocellus_onnx::{BurnPlan, CpuPlan, Error as GraphError, Graph, Tensor};
+use ocellus_onnx::{BurnPlan, CpuPlan, Error as GraphError, Graph, Precision, Tensor};
 
 use super::gpu::{self, GpuRunner};
-use super::{EngineError, EngineOptions, Outcome};
+use super::{EngineError, EngineOptions, Outcome, precision};
 use crate::config::DeviceChoice;
 use crate::frame::Image;
 use crate::gpu::Gpu;
 use crate::model::input::Placement;
-use crate::model::package::{Found, Resolved, Thresholds};
+use crate::model::package::{Found, Package, Resolved, Thresholds};
 use crate::model::preprocess::preprocess;
 
 /// A graph made ready for a device.
@@ -33,6 +33,7 @@ impl Runner {
     /// The runner, and what people call its device.
     pub(super) fn open(
         model: &Resolved,
+        package: &Package,
         graph: &Graph,
         choice: DeviceChoice,
         options: &EngineOptions,
@@ -51,7 +52,9 @@ impl Runner {
             DeviceChoice::Cpu | DeviceChoice::BurnCpu => None,
         };
         if let Some(gpu) = gpu {
-            let runner = GpuRunner::open(graph, &gpu, options.batch.max(1), model).map_err(wrong)?;
+            let (runner, chosen) = precision::open(graph, &gpu, options, model, package)?;
+            let (model, precision) = (&model.spec.name, chosen.precision);
+            tracing::info!(model, ?precision, why = chosen.why, "Precision is chosen.");
             return Ok((Self::Gpu(Box::new(runner)), gpu.name().to_owned()));
         }
         if choice == DeviceChoice::BurnCpu {
@@ -85,6 +88,14 @@ impl Runner {
         match self {
             Self::Gpu(runner) => Some(runner.gpu()),
             Self::Cpu { .. } | Self::BurnCpu { .. } => None,
+        }
+    }
+
+    /// The floats that it runs with.
+    pub(super) fn precision(&self) -> Precision {
+        match self {
+            Self::Gpu(runner) => runner.precision(),
+            Self::Cpu { .. } | Self::BurnCpu { .. } => Precision::F32,
         }
     }
 

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use super::spec::{DEFAULT_WEIGHTS, EvaluationThresholds, Input, Provenance, Spec, Task, Thresholds, is_name};
-use crate::config::nearest;
+use super::spec::{DEFAULT_WEIGHTS, EvaluationThresholds, Golden, Input, Provenance, Spec, Task, Thresholds, is_name};
+use crate::config::{PrecisionChoice, nearest};
 use crate::model::heads::{Activation, HeadSpec};
 use crate::model::input::{Channels, Letterbox};
 
@@ -36,12 +36,16 @@ struct Manifest {
     task: Task,
     weights: Option<String>,
     labels: Option<String>,
+    #[serde(default)]
+    precision: PrecisionChoice,
     input: InputTable,
     head: HeadTable,
     #[serde(default)]
     thresholds: ThresholdsTable,
     #[serde(default)]
     evaluation: EvaluationTable,
+    #[serde(default)]
+    golden: GoldenTable,
     #[serde(default)]
     provenance: Provenance,
 }
@@ -98,6 +102,12 @@ struct EvaluationTable {
     nms: Option<f32>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct GoldenTable {
+    tolerance: Option<f32>,
+}
+
 /// Reads and checks a description.
 ///
 /// # Errors
@@ -127,6 +137,8 @@ fn complete(m: Manifest, checks: &mut Checks) -> Spec {
         score: m.evaluation.score.unwrap_or(if detect { 0.001 } else { 0.0 }),
         nms: m.evaluation.nms.unwrap_or(0.65),
     };
+    let golden = m.golden.tolerance.map_or_else(Golden::default, |tolerance| Golden { tolerance });
+    checks.fraction(golden.tolerance, &["golden", "tolerance"]);
     checks.fraction(thresholds.score, &["thresholds", "score"]);
     checks.fraction(thresholds.nms, &["thresholds", "nms"]);
     checks.fraction(evaluation.score, &["evaluation", "score"]);
@@ -141,10 +153,12 @@ fn complete(m: Manifest, checks: &mut Checks) -> Spec {
         task: m.task,
         weights: m.weights.unwrap_or_else(|| DEFAULT_WEIGHTS.to_owned()),
         labels: m.labels,
+        precision: m.precision,
         input,
         head,
         thresholds,
         evaluation,
+        golden,
         provenance: m.provenance,
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::PackageError;
+use crate::config::PrecisionChoice;
 use crate::model::heads::HeadSpec;
 use crate::model::input::{Channels, Letterbox, Normalise};
 use crate::model::preprocess::InputSpec;
@@ -28,6 +29,9 @@ pub struct Spec {
     /// File name of the labels, relative to the package, or `builtin:coco80`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
+    /// Floats on a GPU.
+    #[serde(skip_serializing_if = "is_default")]
+    pub precision: PrecisionChoice,
     /// From pixels to the network's input.
     pub input: Input,
     /// From the network's outputs to candidates.
@@ -36,6 +40,9 @@ pub struct Spec {
     pub thresholds: Thresholds,
     /// Thresholds for measuring accuracy.
     pub evaluation: EvaluationThresholds,
+    /// What may be lost on the golden set.
+    #[serde(skip_serializing_if = "is_default")]
+    pub golden: Golden,
     /// Where it comes from.
     #[serde(skip_serializing_if = "Provenance::is_empty")]
     pub provenance: Provenance,
@@ -133,6 +140,25 @@ impl EvaluationThresholds {
     pub fn thresholds(&self) -> Thresholds {
         Thresholds { score: self.score, nms: self.nms, max_detections: crate::eval::MAX_DETECTIONS }
     }
+}
+
+/// What may be lost on the golden set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Golden {
+    /// The most by which a score or an overlap may be off in 16-bit floats, 0..=1.
+    pub tolerance: f32,
+}
+
+impl Default for Golden {
+    /// Less than what tells a good detection from a doubtful one.
+    fn default() -> Self {
+        Self { tolerance: 0.05 }
+    }
+}
+
+/// Whether a setting may be left out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Where a model comes from.
