@@ -11,6 +11,8 @@
 mod meter;
 mod outlet;
 mod scoring;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

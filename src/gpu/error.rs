@@ -84,10 +84,10 @@ impl GpuError {
         if error.is_device_poisoned() {
             return Self::Lost { name, reason: first_line(&error.to_string()) };
         }
-        match error {
-            ServerError::Io(IoError::OutOfMemory { .. } | IoError::BufferTooBig { .. }) => Self::OutOfMemory { name },
-            other => Self::Failed { name, reason: first_line(&other.to_string()) },
+        if lacks_memory(error) {
+            return Self::OutOfMemory { name };
         }
+        Self::Failed { name, reason: first_line(&error.to_string()) }
     }
 
     /// What an error scope of the adapter `name` caught.
@@ -97,6 +97,16 @@ impl GpuError {
             wgpu::Error::OutOfMemory { .. } => Self::OutOfMemory { name },
             other => Self::Failed { name, reason: first_line(&other.to_string()) },
         }
+    }
+}
+
+/// Whether an allocation failed, or what was to be done in memory that could not be allocated.
+fn lacks_memory(error: &ServerError) -> bool {
+    match error {
+        ServerError::Io(IoError::OutOfMemory { .. } | IoError::BufferTooBig { .. }) => true,
+        ServerError::Unwritten { root, .. } => lacks_memory(root),
+        ServerError::Several { errors, .. } => errors.iter().any(lacks_memory),
+        _ => false,
     }
 }
 

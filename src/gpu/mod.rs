@@ -22,7 +22,7 @@ mod reader;
 mod select;
 mod stage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use cache::{keep_in, usual_directory};
 pub use error::GpuError;
@@ -166,6 +166,14 @@ impl Gpu {
 
     fn failed(&self, reason: &str) -> GpuError {
         GpuError::Failed { name: self.name().to_owned(), reason: first_line(reason) }
+    }
+
+    /// Takes the device away, as a driver reset does.
+    #[cfg(test)]
+    pub(crate) fn destroy(&self) {
+        self.shared.device.destroy();
+        // The loss is noticed when the device is next polled.
+        let _ = self.shared.device.poll(wgpu::PollType::wait_indefinitely());
     }
 
     fn client(&self) -> Client {

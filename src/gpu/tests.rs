@@ -3,7 +3,7 @@
 //! Any Vulkan device will do, software ones too. Without one the tests are skipped, except where `CI=true`.
 
 mod device;
-mod engine;
+pub(crate) mod engine;
 mod models;
 mod reader;
 mod stage;
@@ -16,7 +16,7 @@ use crate::frame::Image;
 use crate::model::preprocess::{InputSpec, preprocess};
 
 /// The machine's Vulkan device, if it has one.
-pub(super) fn device() -> Option<Gpu> {
+pub(crate) fn device() -> Option<Gpu> {
     match Gpu::open(true) {
         Ok(gpu) => Some(gpu),
         Err(GpuError::NoAdapter) if std::env::var("CI").as_deref() != Ok("true") => {
@@ -25,6 +25,16 @@ pub(super) fn device() -> Option<Gpu> {
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Runs another test in a process of its own, which must end well.
+pub(crate) fn alone(test: &str) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// What the stage makes of `images`, read back: items one after the other.

@@ -14,7 +14,7 @@ mod queue;
 mod reference;
 mod secret;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tls;
 mod topics;
 

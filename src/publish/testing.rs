@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything may take. Only a failing test waits for it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until it is so.
 #[track_caller]
-pub(super) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < until, "it never came to this: {what}");
@@ -24,7 +24,7 @@ pub(super) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// A port that nothing listens on, below those that the system gives to outgoing connections.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 10_000).expect("small");
     loop {
@@ -36,7 +36,7 @@ pub(super) fn free_port() -> u16 {
 }
 
 /// A mosquitto of our own, killed when dropped.
-pub(super) struct Mosquitto {
+pub(crate) struct Mosquitto {
     folder: TempDir,
     port: u16,
     child: Option<Child>,
@@ -45,7 +45,7 @@ pub(super) struct Mosquitto {
 impl Mosquitto {
     /// Says where a broker will be that isn't started yet. `settings` go into its configuration, which may name
     /// files in [`Mosquitto::folder`].
-    pub(super) fn prepare(settings: &str) -> Self {
+    pub(crate) fn prepare(settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         let config =
@@ -55,14 +55,14 @@ impl Mosquitto {
     }
 
     /// A broker that lets everybody in.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut broker = Self::prepare("allow_anonymous true");
         broker.run();
         broker
     }
 
     /// Starts it, and waits until it listens.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let sbin = Path::new("/usr/sbin/mosquitto");
         let program = if sbin.exists() { sbin } else { Path::new("mosquitto") };
         let child = Command::new(program)
@@ -81,23 +81,23 @@ impl Mosquitto {
     }
 
     /// As `kill -9` does it.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("killed");
             child.wait().expect("ended");
         }
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// How often its log says this.
-    pub(super) fn says(&self, text: &str) -> usize {
+    pub(crate) fn says(&self, text: &str) -> usize {
         std::fs::read_to_string(log(&self.folder)).unwrap_or_default().matches(text).count()
     }
 }
@@ -114,28 +114,28 @@ impl Drop for Mosquitto {
 
 /// A message as `mosquitto_sub` got it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Message {
-    pub(super) topic: String,
-    pub(super) qos: u8,
+pub(crate) struct Message {
+    pub(crate) topic: String,
+    pub(crate) qos: u8,
     /// Whether the broker kept it from before the subscription.
-    pub(super) retained: bool,
-    pub(super) payload: serde_json::Value,
+    pub(crate) retained: bool,
+    pub(crate) payload: serde_json::Value,
 }
 
 /// A `mosquitto_sub` that listens to everything at QoS 1.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     child: Child,
     messages: Receiver<Message>,
 }
 
 impl Listener {
     /// Connects to a broker on this machine, and returns when it is subscribed.
-    pub(super) fn on(port: u16) -> Self {
+    pub(crate) fn on(port: u16) -> Self {
         Self::with(port, &[])
     }
 
     /// The same, with further arguments.
-    pub(super) fn with(port: u16, arguments: &[&str]) -> Self {
+    pub(crate) fn with(port: u16, arguments: &[&str]) -> Self {
         // With `-d` it says when it is subscribed; `stdbuf` makes it say so at once.
         let mut child = Command::new("stdbuf")
             .args(["-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-q", "1", "-t", "#", "-F", "> %q %r %t %p"])
@@ -160,13 +160,13 @@ impl Listener {
 
     /// The next message on any topic.
     #[track_caller]
-    pub(super) fn next(&self) -> Message {
+    pub(crate) fn next(&self) -> Message {
         self.messages.recv_timeout(PATIENCE).expect("a message")
     }
 
     /// The next message whose topic ends so.
     #[track_caller]
-    pub(super) fn next_on(&self, end: &str) -> Message {
+    pub(crate) fn next_on(&self, end: &str) -> Message {
         loop {
             let message = self.next();
             if message.topic.ends_with(end) {
@@ -177,7 +177,7 @@ impl Listener {
 
     /// The next message on this topic with this state; none before it with another state that `never` names.
     #[track_caller]
-    pub(super) fn wait_for_state(&self, end: &str, state: &str, never: &[&str]) -> Message {
+    pub(crate) fn wait_for_state(&self, end: &str, state: &str, never: &[&str]) -> Message {
         loop {
             let message = self.next_on(end);
             let found = message.payload["state"].as_str().expect("a state");

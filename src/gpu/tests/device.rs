@@ -105,9 +105,7 @@ fn a_lost_device_is_reported_and_replaced() {
     let mut stage = GpuStage::new(gpu.clone());
     assert_agree(&mut stage, &[&image], &spec);
 
-    gpu.shared.device.destroy();
-    // The loss is noticed when the device is next polled.
-    let _ = gpu.shared.device.poll(wgpu::PollType::wait_indefinitely());
+    gpu.destroy();
     let error = gpu.check().unwrap_err();
     assert!(matches!(error, GpuError::Lost { .. }), "{error}");
     // Either the stage fails, or whoever reads what it promised; burn panics there.
@@ -137,6 +135,19 @@ fn what_the_device_objects_to_is_an_error() {
     let error = scoped(gpu.name(), device, too_large).map(|_| ()).unwrap_err();
     assert!(matches!(error, GpuError::Failed { .. } | GpuError::OutOfMemory { .. }), "{error}");
     assert_eq!(scoped(gpu.name(), device, || 7), Ok(7));
+}
+
+#[test]
+fn memory_that_is_not_there_is_an_error_and_the_device_goes_on() {
+    let Some(gpu) = device() else { return };
+    let shape = burn::tensor::Shape::new([1 << 20, 1 << 20]);
+    let error = memory::filled(&gpu, shape, |_| Ok(())).map(|_| ()).unwrap_err();
+    assert!(matches!(error, GpuError::OutOfMemory { .. }), "{error}");
+    assert!(error.to_string().contains("smaller batches"), "{error}");
+    gpu.check().unwrap();
+    let mut random = Random(4);
+    let spec = random.spec(Letterbox::Center);
+    assert_agree(&mut GpuStage::new(gpu), &[&random.image(16, 12, PixelFormat::Rgb8)], &spec);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::model::engine::{Engine, EngineError, EngineOptions, Outcome, WarmUp};
 use crate::model::package::Package;
 use crate::model::preprocess::tests::Random;
 
-fn write_package(dir: &Path, side: u64, lift: f32) {
+/// Writes a detector's package.
+pub(crate) fn write_package(dir: &Path, side: u64, lift: f32) {
     std::fs::write(dir.join("model.onnx"), detector(side, lift)).unwrap();
     std::fs::write(dir.join("model.toml"), DETECTOR_TOML).unwrap();
 }
@@ -172,5 +173,42 @@ fn half_precision_is_taken_where_it_loses_little_enough() {
         assert_eq!(opened(package(None), Some(PrecisionChoice::F16)).unwrap(), "f16");
     } else {
         assert!(refused.to_string().contains("16-bit"), "{refused}");
+    }
+}
+
+/// Run by the test below in a process of its own, whose device it may take away.
+#[test]
+#[ignore = "a part of another test"]
+fn loses_its_device() {
+    let options = EngineOptions { batch: 2, ..EngineOptions::default() };
+    let open = || tiny(0.5, DeviceChoice::GpuSoftware, &options);
+    let images = pictures(3);
+    let batch: Vec<&Image> = images.iter().collect();
+    let mut engine = open();
+    let before = objects(&engine.score(&batch).unwrap());
+
+    // Two lots on their way, then none can be collected, nor another handed in.
+    engine.submit(&batch[..2]).unwrap();
+    engine.submit(&batch[2..]).unwrap();
+    Gpu::open(true).unwrap().destroy();
+    let lost = |error: &EngineError| matches!(error, EngineError::Gpu(GpuError::Lost { .. }));
+    // What the device had finished may still come.
+    let collected: Vec<_> = std::iter::from_fn(|| engine.collect().transpose()).collect();
+    assert!(collected.iter().all(|lot| lot.as_ref().map_or_else(lost, |lot| lot.len() <= 2)), "{collected:?}");
+    for _ in 0..2 {
+        let error = engine.score(&batch).unwrap_err();
+        assert!(lost(&error) && error.to_string().contains("was lost"), "{error}");
+        assert!(engine.collect().unwrap().is_none(), "nothing is left of what was given up");
+    }
+    // Opened again the model runs on a device of its own, and sees what it saw.
+    let mut again = open();
+    assert_eq!(objects(&again.score(&batch).unwrap()), before);
+    assert!(engine.score(&batch).is_err(), "the old one stays lost");
+}
+
+#[test]
+fn an_engine_says_that_its_device_is_lost_and_can_be_opened_again() {
+    if device().is_some() {
+        alone("gpu::tests::engine::loses_its_device");
     }
 }

@@ -11,7 +11,7 @@ use ocellus_onnx::{BurnOptions, BurnPlan, DeviceTensor, Error as GraphError, Gra
 use super::runner::{Decoder, Order, ms};
 use super::{EngineError, Outcome};
 use crate::frame::Image;
-use crate::gpu::{Gpu, GpuStage, ReadBack, Reader, Reading, Selected, Values, Wanted};
+use crate::gpu::{Gpu, GpuError, GpuStage, ReadBack, Reader, Reading, Selected, Values, Wanted};
 use crate::model::heads::{Selection, Sparse};
 use crate::model::input::Placement;
 use crate::model::package::{Found, Resolved};
@@ -109,12 +109,12 @@ impl GpuRunner {
     }
 
     fn start(&mut self, model: &Resolved, order: Order, batch: &[&Image]) -> Result<Flight, EngineError> {
-        let wrong = EngineError::graph(&model.spec.name);
         let started = Instant::now();
         let input = self.stage.run(batch, &model.input)?;
         let prepared = Instant::now();
-        let outputs =
-            plan(&self.plans, batch.len()).map_or(Ok(Vec::new()), |plan| plan.run(vec![input])).map_err(wrong)?;
+        let outputs = plan(&self.plans, batch.len())
+            .map_or(Ok(Vec::new()), |plan| plan.run(vec![input]))
+            .map_err(|e| self.failed(model, e))?;
         let wanted = match &self.selection {
             Some((selection, _)) if !order.whole => Wanted::Above(selection, order.thresholds.score),
             _ => Wanted::All,
@@ -174,9 +174,17 @@ impl GpuRunner {
         let outputs = flight.outputs.clone();
         let outputs: Vec<Tensor> = plan(&self.plans, flight.size)
             .map_or(Ok(Vec::new()), |plan| plan.read(outputs))
-            .map_err(EngineError::graph(&model.spec.name))?;
+            .map_err(|e| self.failed(model, e))?;
         let bytes = outputs.iter().map(|output| output.data.len() as u64 * 4).sum();
         Ok(ReadBack { values: Values::All(outputs.into_iter().map(|output| output.data).collect()), bytes })
+    }
+
+    /// Why a plan failed: that the device is gone, if it is.
+    fn failed(&self, model: &Resolved, error: GraphError) -> EngineError {
+        match (&error, self.gpu.check()) {
+            (GraphError::Device { .. }, Err(lost @ GpuError::Lost { .. })) => lost.into(),
+            _ => EngineError::graph(&model.spec.name)(error),
+        }
     }
 
     /// Gives up what is in flight.

@@ -52,10 +52,18 @@ impl Runner {
             DeviceChoice::Cpu | DeviceChoice::BurnCpu => None,
         };
         if let Some(gpu) = gpu {
-            let (runner, chosen) = precision::open(graph, &gpu, options, model, package)?;
-            let (model, precision) = (&model.spec.name, chosen.precision);
-            tracing::info!(model, ?precision, why = chosen.why, "Precision is chosen.");
-            return Ok((Self::Gpu(Box::new(runner)), gpu.name().to_owned()));
+            match precision::open(graph, &gpu, options, model, package) {
+                Ok((runner, chosen)) => {
+                    let (model, precision) = (&model.spec.name, chosen.precision);
+                    tracing::info!(model, ?precision, why = chosen.why, "Precision is chosen.");
+                    return Ok((Self::Gpu(Box::new(runner)), gpu.name().to_owned()));
+                }
+                // The choice of device is ours, and the CPU may do what this GPU can't.
+                Err(reason @ (EngineError::Graph { .. } | EngineError::Gpu(_))) if choice == DeviceChoice::Auto => {
+                    tracing::warn!(model = model.spec.name, %reason, "The model runs on the CPU.");
+                }
+                Err(error) => return Err(error),
+            }
         }
         if choice == DeviceChoice::BurnCpu {
             let plan = BurnPlan::new(graph, &burn::tensor::Device::flex()).map_err(wrong)?;
