@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     tensor_elements: 1 << 16,
     constant_elements: 1 << 18,
     total_elements: 1 << 20,
+    memory_bytes: 1 << 26,
 };
 
 fuzz_target!(|bytes: &[u8]| {

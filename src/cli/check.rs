@@ -23,12 +23,13 @@ impl Check {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = config::load(&self.config)?.config;
         // A model that can't be opened is a mistake in the configuration too.
-        let wrong: Vec<String> = config
-            .models
-            .iter()
-            .filter_map(|(name, model)| Some(format!("[models.{name}]: {}", open(name, model).err()?)))
-            .map(|mistake| format!("{}: {mistake}", self.config.display()))
-            .collect();
+        let mut wrong = Vec::new();
+        for (name, model) in &config.models {
+            match open(name, model) {
+                Ok(memory) => eprintln!("[models.{name}]: {memory}"),
+                Err(mistake) => wrong.push(format!("{}: [models.{name}]: {mistake}", self.config.display())),
+            }
+        }
         if !wrong.is_empty() {
             return Err(Failure::new(wrong.join("\n")));
         }
@@ -38,12 +39,13 @@ impl Check {
     }
 }
 
-/// Opens a model as far as no device is needed.
-fn open(name: &Name, model: &ModelConfig) -> Result<(), EngineError> {
+/// Opens a model as far as no device is needed; says what a run takes.
+fn open(name: &Name, model: &ModelConfig) -> Result<String, EngineError> {
     let package = daemon::open_package(name, model)?;
-    let graph = engine::load(&package)?;
+    let graph = engine::load(&package, model.memory_mib)?;
     package.resolve(graph.inputs(), graph.outputs())?;
-    Ok(())
+    let limit = model.memory_mib.unwrap_or_else(engine::memory::default_mib);
+    Ok(format!("{} MiB of memory a run, of {limit} allowed", graph.memory().total().div_ceil(1 << 20)))
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -84,6 +84,7 @@ impl Demo {
             iou: None,
             precision: None,
             batch: 8,
+            memory_mib: None,
         })
     }
 

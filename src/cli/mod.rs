@@ -65,12 +65,19 @@ struct ModelArgs {
     /// Floats on a GPU, instead of the package's choice
     #[arg(long, value_enum)]
     precision: Option<PrecisionChoice>,
+    /// Most memory that a run of the model may take, MiB; half of the machine's by default
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    memory_mib: Option<u64>,
 }
 
 impl ModelArgs {
     fn engine(&self, options: &EngineOptions) -> Result<Engine, Failure> {
         let package = open_package(&self.model, self.profile.as_deref(), self.labels.as_deref())?;
-        let options = EngineOptions { precision: self.precision.or(options.precision), ..*options };
+        let options = EngineOptions {
+            precision: self.precision.or(options.precision),
+            memory_mib: self.memory_mib,
+            ..*options
+        };
         let progress = progress::steps();
         let opened = Engine::open_watched(package, self.device, &options, &mut |warm_up| {
             progress.set_length(warm_up.steps as u64);

@@ -1,5 +1,7 @@
 //! `ocellus model`: look into model packages.
 
+mod cost;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +39,12 @@ pub(super) struct Inspect {
     /// Labels of a bare .onnx file, one a line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// Also what it costs: operators before and after simplification, arithmetic, memory, what devices make of it
+    #[arg(long)]
+    verbose: bool,
+    /// Most memory that a run of the model may take, MiB; half of the machine's by default
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    memory_mib: Option<u64>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -69,14 +77,18 @@ struct Report<'a> {
     operators: BTreeMap<String, usize>,
     /// Which floats it takes on a GPU, and why.
     precision: Option<String>,
+    /// Bytes that one run takes.
+    memory: u64,
     description: Option<&'a Spec>,
     labels: Option<Vec<&'a Arc<str>>>,
+    /// None unless asked for.
+    cost: Option<serde_json::Value>,
 }
 
 impl Inspect {
     fn run(self) -> Result<(), Failure> {
         let package = super::open_package(&self.model, self.profile.as_deref(), self.labels.as_deref())?;
-        let graph = engine::load(&package)?;
+        let graph = engine::load(&package, self.memory_mib)?;
         let resolved = match package.resolve(graph.inputs(), graph.outputs()) {
             Ok(resolved) => Some(resolved),
             // What is in the file can be said all the same.
@@ -86,8 +98,19 @@ impl Inspect {
             }
             Err(error) => return Err(error.into()),
         };
-        let report = report(&package, &graph, resolved.as_ref());
-        if self.json { print(&serde_json::to_string(&report)?) } else { report.people() }
+        let mut report = report(&package, &graph, resolved.as_ref());
+        let limit = self.memory_mib.unwrap_or_else(engine::memory::default_mib);
+        let costs = self.verbose.then(|| graph.report());
+        if self.json {
+            report.cost = costs.map(|costs| cost::json(&costs, limit));
+            return print(&serde_json::to_string(&report)?);
+        }
+        report.people()?;
+        if let Some(costs) = costs {
+            print("\n# cost of one run")?;
+            cost::people(&costs, limit)?;
+        }
+        Ok(())
     }
 }
 
@@ -102,8 +125,10 @@ fn report<'a>(package: &Package, graph: &'a Graph, resolved: Option<&'a Resolved
         outputs: graph.outputs(),
         operators: graph.operators(),
         precision: resolved.map(|r| precision(&r.spec, package.has_golden())),
+        memory: graph.memory().total(),
         description: resolved.map(|r| &r.spec),
         labels: resolved.map(|r| r.labels.iter().collect()),
+        cost: None,
     }
 }
 
@@ -142,6 +167,7 @@ impl Report<'_> {
         if let Some(precision) = &self.precision {
             line("precision", precision.clone())?;
         }
+        line("memory", format!("{} MiB a run", self.memory.div_ceil(1 << 20)))?;
         if let Some(labels) = &self.labels {
             let shown: Vec<&str> = labels.iter().take(MAX_SHOWN).map(|l| &***l).collect();
             let more = if labels.len() > MAX_SHOWN { ", …" } else { "" };

@@ -32,6 +32,9 @@ fn check_models(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
                 wrong(&["models", name, key], format!("`{key}` is a fraction from 0 to 1"));
             }
         }
+        if model.memory_mib == Some(0) {
+            wrong(&["models", name, "memory_mib"], "`memory_mib` is at least 1".to_owned());
+        }
         if !(1..=MAX_BATCH).contains(&model.batch) {
             wrong(&["models", name, "batch"], format!("`batch` is from 1 to {MAX_BATCH}"));
         }

@@ -165,6 +165,8 @@ pub struct ModelConfig {
     /// Frames of different cameras that may run together, 1 to 64.
     #[serde(default = "default_batch")]
     pub batch: usize,
+    /// MiB that one run of the model may take; half of the machine's memory by default.
+    pub memory_mib: Option<u64>,
 }
 
 /// A camera.

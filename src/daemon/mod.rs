@@ -306,8 +306,9 @@ fn tell(model: &Name, warm_up: WarmUp) {
 }
 
 fn engine_options(model: &ModelConfig, cameras: usize) -> EngineOptions {
-    let ModelConfig { score, iou, precision, .. } = *model;
-    EngineOptions { score, iou, precision, batch: model.batch.min(cameras), ..EngineOptions::default() }
+    let ModelConfig { score, iou, precision, memory_mib, .. } = *model;
+    let batch = model.batch.min(cameras);
+    EngineOptions { score, iou, precision, memory_mib, batch, ..EngineOptions::default() }
 }
 
 type Started = (Vec<Camera>, Vec<Scoring>);

@@ -6,6 +6,7 @@
 //! * On `burn-cpu` the GPU's lowering runs on the CPU, one picture at a time: for comparison.
 
 mod gpu;
+pub mod memory;
 mod precision;
 mod runner;
 
@@ -37,12 +38,14 @@ pub struct EngineOptions {
     pub batch: usize,
     /// Threads that share a batch on the CPU.
     pub threads: usize,
+    /// MiB that a run of the model may take; [`memory::default_mib`] where not given.
+    pub memory_mib: Option<u64>,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { score: None, iou: None, precision: None, evaluation: false, batch: 1, threads }
+        Self { score: None, iou: None, precision: None, evaluation: false, batch: 1, threads, memory_mib: None }
     }
 }
 
@@ -66,6 +69,17 @@ pub enum EngineError {
         /// The model's name or file.
         model: String,
         /// What is wrong.
+        source: GraphError,
+    },
+    /// A run would take more memory than it may.
+    #[error(
+        "model `{model}`: {source}: `memory_mib` under [models.NAME] in the configuration, --memory-mib on the command \
+         line"
+    )]
+    Memory {
+        /// The model's name or file.
+        model: String,
+        /// How much, and for which node.
         source: GraphError,
     },
     /// The network takes pictures of any size, and nothing says which.
@@ -198,7 +212,7 @@ impl Engine {
         options: &EngineOptions,
         watch: &mut dyn FnMut(WarmUp),
     ) -> Result<Self, EngineError> {
-        let graph = load(&package)?;
+        let graph = load(&package, options.memory_mib)?;
         let model = package.resolve(graph.inputs(), graph.outputs())?;
         let (runner, device) = Runner::open(&model, &package, &graph, device, options)?;
         let thresholds = options.thresholds(&model.spec);
@@ -372,12 +386,13 @@ impl Engine {
     }
 }
 
-/// Loads a package's graph within the default limits, an open input size fixed to what the description says.
+/// Loads a package's graph within the limits, an open input size fixed to what the description says.
 ///
 /// # Errors
-/// When the weights are no usable ONNX.
-pub fn load(package: &Package) -> Result<Graph, EngineError> {
-    let limits = Limits::default();
+/// When the weights are no usable ONNX, or a run takes more than `memory_mib`, by default [`memory::default_mib`].
+pub fn load(package: &Package, memory_mib: Option<u64>) -> Result<Graph, EngineError> {
+    let memory_bytes = memory_mib.unwrap_or_else(memory::default_mib).saturating_mul(1 << 20);
+    let limits = Limits { memory_bytes, ..Limits::default() };
     let parsed = match package.spec().and_then(|spec| spec.input.size) {
         Some([w, h]) => Graph::parse_with_size(package.weights(), (w as usize, h as usize), &limits),
         None => Graph::parse(package.weights(), &limits),
@@ -388,6 +403,7 @@ pub fn load(package: &Package) -> Result<Graph, EngineError> {
         GraphError::Unresolved { place, what, .. } if place.starts_with("input") => {
             EngineError::OpenSize { model: path(), what }
         }
+        source @ GraphError::Memory { .. } => EngineError::Memory { model: path(), source },
         source => EngineError::Graph { model: path(), source },
     })
 }

@@ -162,6 +162,47 @@ fn inspect_tells_a_model_s_inputs_and_outputs() {
 }
 
 #[test]
+fn inspect_tells_what_a_model_costs() {
+    let Some(model) = samples::path(COCO_MODEL) else { return };
+    let said = text(&run(&["model", "inspect", "--verbose", utf8(&model)]).stdout);
+    for wanted in ["1.07 G FLOPs", "convolution", "MiB allowed", "cpu ", "burn ", "the most expensive nodes"] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    let output = run(&["model", "inspect", "--verbose", "--json", utf8(&model)]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cost = &json["cost"];
+    assert_eq!(cost["parameters"]["f32"]["count"], json["parameters"]);
+    let nodes = cost["nodes"].as_array().unwrap();
+    let sum: u64 = nodes.iter().map(|node| node["flops"].as_u64().unwrap()).sum();
+    assert_eq!(cost["work"]["flops"], sum);
+    assert!(cost["devices"]["burn"]["memory"]["total"].as_u64().unwrap() > 1 << 20, "{cost}");
+}
+
+#[test]
+fn a_model_that_takes_too_much_memory_is_refused_with_the_way_out() {
+    let Some(model) = samples::path(COCO_MODEL) else { return };
+    let mib = ["--memory-mib", "8"];
+    let inspect = refused(&[&["model", "inspect", utf8(&model)], &mib[..]].concat(), 1);
+    let detect =
+        refused(&[&["detect", "--device", "cpu", "--model", utf8(&model), "sim:conveyor"], &mib[..]].concat(), 1);
+    for said in [inspect, detect] {
+        assert!(said.contains("limit of 8.0 MiB") && said.contains("memory_mib") && said.contains("node"), "{said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("ocellus.toml");
+    let write = |mib: u64| {
+        let text = format!("[models.m]\npath = {:?}\nprofile = \"yolox\"\nmemory_mib = {mib}\n", utf8(&model));
+        std::fs::write(&config, text).unwrap();
+    };
+    write(8);
+    let said = refused(&["check", "--config", utf8(&config)], 1);
+    assert!(said.contains("[models.m]") && said.contains("limit of 8.0 MiB"), "{said}");
+    write(500);
+    let said = text(&run(&["check", "--config", utf8(&config)]).stderr);
+    assert!(said.contains("of 500 allowed"), "{said}");
+}
+
+#[test]
 fn check_reports_every_mistake_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("ocellus.toml");

@@ -41,6 +41,26 @@ pub enum Error {
         /// What is allowed.
         limit: u64,
     },
+    /// One run takes more memory than the [`Limits`](crate::limits::Limits) allow.
+    #[error(
+        "running the model takes {}, more than the limit of {}: weights {}, intermediate values {} at node {node:?} \
+         ({operator}); use a smaller model or input, or raise the limit",
+        mebibytes(*needed), mebibytes(*limit), mebibytes(*weights), mebibytes(*activations)
+    )]
+    Memory {
+        /// The node at which the most is needed.
+        node: String,
+        /// Its operator in the simplified graph.
+        operator: String,
+        /// Bytes of all together.
+        needed: u64,
+        /// Bytes of weights.
+        weights: u64,
+        /// Bytes of the values that are there when that node runs.
+        activations: u64,
+        /// Bytes that are allowed.
+        limit: u64,
+    },
     /// The graph contradicts itself: a dangling input, a cycle, a value defined twice, ….
     #[error("{place}: {reason}; the model is broken: export it again")]
     Malformed {
@@ -177,6 +197,12 @@ impl Error {
     pub(crate) fn too_large(what: impl Into<String>, found: impl ToString, limit: u64) -> Self {
         Self::TooLarge { what: what.into(), found: found.to_string(), limit }
     }
+}
+
+/// An amount of memory for people, rounded up so that what is more than a limit shows as more.
+fn mebibytes(bytes: u64) -> String {
+    let tenths = (u128::from(bytes) * 10).div_ceil(1 << 20);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 /// One line of a cause with all its contexts, outermost first; long texts are cut.

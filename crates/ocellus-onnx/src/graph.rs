@@ -10,6 +10,7 @@ use crate::analyse;
 use crate::contain::on_deep_stack;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::report::{self, Memory, check_budget};
 use crate::source::{Metadata, Source};
 use crate::tensor::TensorInfo;
 
@@ -75,6 +76,7 @@ impl Graph {
     fn analysed(source: Arc<Source>, shapes: Vec<Vec<usize>>) -> Result<Self, Error> {
         source.accept_shapes(&shapes)?;
         let typed = Arc::new(deep(|| analyse::typed(&source, &shapes))?);
+        check_budget(&typed, &source.limits)?;
         let inputs = source.describe_inputs(shapes);
         let outputs = source.describe_outputs(&typed)?;
         tracing::debug!(inputs = ?inputs, nodes = typed.nodes().len(), "analysed an ONNX model");
@@ -97,7 +99,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::InputCount`], [`Error::WrongInput`] (rank, or an extent that the file fixes to 0 or leaves no room
-    /// for), [`Error::Analysis`] where the graph does not admit the shape, [`Error::TooLarge`].
+    /// for), [`Error::Analysis`] where the graph does not admit the shape, [`Error::TooLarge`], [`Error::Memory`].
     pub fn with_input_shape(&self, shapes: &[Vec<usize>]) -> Result<Self, Error> {
         Self::analysed(Arc::clone(&self.source), shapes.to_vec())
     }
@@ -106,7 +108,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Batch`] where the graph is bound to its batch, so that it cannot be analysed with another or an
-    /// output does not grow with it; [`Error::TooLarge`].
+    /// output does not grow with it; [`Error::TooLarge`], [`Error::Memory`].
     pub fn with_batch(&self, batch: usize) -> Result<Self, Error> {
         let refuse = |reason: String| Error::Batch { batch, reason };
         if batch == 0 {
@@ -125,7 +127,7 @@ impl Graph {
             .map(|i| std::iter::once(batch).chain(i.shape.iter().skip(1).copied()).collect())
             .collect();
         let grown = self.with_input_shape(&shapes).map_err(|e| match e {
-            Error::TooLarge { .. } => e,
+            Error::TooLarge { .. } | Error::Memory { .. } => e,
             other => refuse(format!("the graph is bound to its batch of {now}: {other}")),
         })?;
         for (old, new) in self.outputs.iter().zip(&grown.outputs) {
@@ -161,7 +163,13 @@ impl Graph {
     /// Number of weights in the file, integers that only steer shapes not counted.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        self.source.parameters
+        self.source.weights.values().fold(0, |sum, weights| sum.saturating_add(weights.count))
+    }
+
+    /// Memory that one run takes, as far as it can be told before.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        report::of_graph(&self.typed)
     }
 
     /// Version of the ONNX operator set the model was written for.
@@ -180,6 +188,11 @@ impl Graph {
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.source.metadata
+    }
+
+    /// The model as the file states it.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The limits it was loaded with.

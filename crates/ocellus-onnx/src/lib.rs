@@ -34,6 +34,7 @@
 //! - [`burn_plan`] (and `lower`): run on burn's devices
 //! - [`kernel`]: convolutions and their kin on channel-blocked images, for the CPU
 //! - [`tensor`]: what goes in and comes out
+//! - [`report`]: what a model costs, before it runs
 //! - [`error`]: what can go wrong
 #![forbid(unsafe_code)]
 
@@ -47,6 +48,7 @@ pub mod graph;
 pub mod kernel;
 pub mod limits;
 mod lower;
+pub mod report;
 mod source;
 pub mod tensor;
 
@@ -55,6 +57,7 @@ pub use cpu::CpuPlan;
 pub use error::Error;
 pub use graph::Graph;
 pub use limits::Limits;
+pub use report::Report;
 pub use source::Metadata;
 pub use tensor::{Tensor, TensorInfo};
 

@@ -18,6 +18,9 @@ pub struct Limits {
     pub constant_elements: usize,
     /// Elements of all intermediate tensors together.
     pub total_elements: usize,
+    /// Bytes that one run may take, as far as they can be told before: weights, the most intermediate values that
+    /// are needed at a time, and the workspace of the largest convolution; see [`Memory`](crate::report::Memory).
+    pub memory_bytes: u64,
 }
 
 impl Default for Limits {
@@ -29,6 +32,7 @@ impl Default for Limits {
             tensor_elements: 1 << 28,
             constant_elements: 1 << 29,
             total_elements: 1 << 34,
+            memory_bytes: 1 << 33,
         }
     }
 }

@@ -10,6 +10,7 @@ use tract_onnx::tract_hir::internal::{DatumType, InferenceModel};
 use crate::check;
 use crate::error::{Error, one_line, shorten};
 use crate::limits::Limits;
+use crate::report::Parameters;
 use crate::tensor::TensorInfo;
 
 /// What a file says about itself.
@@ -48,7 +49,8 @@ pub(crate) struct Source {
     pub(crate) model: InferenceModel,
     pub(crate) limits: Limits,
     pub(crate) metadata: Metadata,
-    pub(crate) parameters: u64,
+    /// Weights by element type.
+    pub(crate) weights: BTreeMap<String, Parameters>,
     /// ONNX operator of each node, by the node's (unique) name.
     operators: HashMap<String, String>,
     inputs: Vec<Input>,
@@ -76,9 +78,9 @@ impl Source {
         let inputs = declared_inputs(graph, limits)?;
         let operators = name_nodes(graph);
         let outputs = graph.output.iter().map(|o| o.name.clone()).collect();
-        let parameters = check::parameters(graph);
+        let weights = check::parameters(graph);
         let parsed = framework.parse(&proto, None).map_err(|e| locate(&operators, &one_line(&e)))?;
-        Ok(Self { model: parsed.model, limits: *limits, metadata, parameters, operators, inputs, outputs })
+        Ok(Self { model: parsed.model, limits: *limits, metadata, weights, operators, inputs, outputs })
     }
 
     /// The shapes of the file, an open first axis taken as 1.
@@ -145,18 +147,27 @@ impl Source {
             .collect()
     }
 
-    /// The ONNX operator of a node of tract's graph: names of parts begin with their node's name.
-    pub(crate) fn operator(&self, node: &str) -> &str {
-        let mut name = node;
-        loop {
-            if let Some(operator) = self.operators.get(name) {
-                return operator;
-            }
-            match name.rsplit_once('.') {
-                Some((shorter, _)) => name = shorter,
-                None => return "-",
-            }
+    /// How often each operator occurs in the file's graph.
+    pub(crate) fn operator_counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for operator in self.operators.values() {
+            *counts.entry(operator.clone()).or_default() += 1;
         }
+        counts
+    }
+
+    /// The ONNX operator of a node of tract's graph.
+    pub(crate) fn operator(&self, node: &str) -> &str {
+        self.origin(node).and_then(|name| self.operators.get(name)).map_or("-", String::as_str)
+    }
+
+    /// The node of the file that a node of tract's graph goes back to: names of parts begin with their node's name.
+    pub(crate) fn origin<'n>(&self, node: &'n str) -> Option<&'n str> {
+        let mut name = node;
+        while !self.operators.contains_key(name) {
+            name = name.rsplit_once('.')?.0;
+        }
+        Some(name)
     }
 
     /// The error for a message of tract's that may quote a node's name.

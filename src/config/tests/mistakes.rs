@@ -78,6 +78,7 @@ fn values_outside_their_range_are_told_apart() {
     let (_folder, good) = good();
     for (text, wanted) in [
         (good.replace("[cameras", "batch = 0\n[cameras"), "3: `batch` is from 1 to 64"),
+        (good.replace("[cameras", "memory_mib = 0\n[cameras"), "3: `memory_mib` is at least 1"),
         (good.replace("[cameras", "score = 1.5\n[cameras"), "3: `score` is a fraction from 0 to 1"),
         (good.replace("[cameras", "iou = nan\n[cameras"), "3: `iou` is a fraction from 0 to 1"),
         (

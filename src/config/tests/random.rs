@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 41] = [
     "site",
     "node",
     "device",
@@ -44,6 +44,7 @@ const PIECES: [&str; 40] = [
     "queue",
     "fps",
     "batch",
+    "memory_mib",
     "sim:conveyor",
     "mqtt://a",
     "auto",

@@ -1,9 +1,12 @@
 //! Constants in the file: their declared extents against the data that is there.
 
+use std::collections::BTreeMap;
+
 use tract_onnx::pb::{self, tensor_proto::DataLocation, tensor_proto::DataType};
 
 use super::{Checker, dtype_name, elements};
 use crate::error::Error;
+use crate::report::Parameters;
 
 impl Checker<'_> {
     /// Checks one constant; `place` says where it stands.
@@ -61,13 +64,28 @@ fn stored(tensor: &pb::TensorProto, place: &str) -> Result<(usize, usize), Error
     Ok(if tensor.raw_data.is_empty() { (1, values) } else { (bytes, tensor.raw_data.len()) })
 }
 
-/// Elements of the constants that hold weights: all but text, truth values and wide integers.
-pub(crate) fn parameters(graph: &pb::GraphProto) -> u64 {
+/// The constants that hold weights, by element type: all but text, truth values and wide integers.
+pub(crate) fn parameters(graph: &pb::GraphProto) -> BTreeMap<String, Parameters> {
     let constants = graph.node.iter().filter(|n| n.op_type == "Constant").flat_map(|n| &n.attribute);
     let tensors = graph.initializer.iter().chain(constants.filter_map(|a| a.t.as_ref()));
-    let steering = [DataType::Int64, DataType::Int32, DataType::Bool, DataType::String].map(|t| t as i32);
-    tensors
-        .filter(|t| !steering.contains(&t.data_type))
-        .map(|t| t.dims.iter().map(|n| n.unsigned_abs()).fold(1, u64::saturating_mul))
-        .fold(0, u64::saturating_add)
+    let mut found: BTreeMap<String, Parameters> = BTreeMap::new();
+    for tensor in tensors {
+        let Some(bytes) = weight_bytes(tensor.data_type) else { continue };
+        let count = tensor.dims.iter().map(|n| n.unsigned_abs()).fold(1, u64::saturating_mul);
+        let sum = found.entry(dtype_name(tensor.data_type)).or_default();
+        sum.count = sum.count.saturating_add(count);
+        sum.bytes = sum.bytes.saturating_add(count.saturating_mul(bytes));
+    }
+    found
+}
+
+/// Bytes of one weight of this type; none for types that only steer shapes.
+fn weight_bytes(data_type: i32) -> Option<u64> {
+    match DataType::try_from(data_type).ok()? {
+        DataType::Double | DataType::Uint64 => Some(8),
+        DataType::Float | DataType::Uint32 => Some(4),
+        DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16 => Some(2),
+        DataType::Int8 | DataType::Uint8 => Some(1),
+        _ => None,
+    }
 }

@@ -18,6 +18,7 @@ pub(super) fn fuse(plan: &mut Plan) {
             *gone = true;
         }
     }
+    plan.joined = joined.iter().filter(|gone| **gone).count();
     let mut joined = joined.into_iter();
     plan.steps.retain(|_| !joined.next().unwrap_or(false));
     drop_unread(plan);

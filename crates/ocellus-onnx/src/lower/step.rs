@@ -82,6 +82,8 @@ pub(crate) struct Plan {
     pub constants: Vec<(ValueId, ConstantData)>,
     pub steps: Vec<Step>,
     pub outputs: Vec<ValueId>,
+    /// How many steps were joined to others.
+    pub joined: usize,
 }
 
 /// What a step does.

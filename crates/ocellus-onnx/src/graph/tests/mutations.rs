@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits {
     tensor_elements: 1 << 14,
     constant_elements: 1 << 16,
     total_elements: 1 << 18,
+    memory_bytes: 1 << 26,
 };
 /// Sizes that have broken parsers before.
 const EXTREMES: [i64; 12] =

@@ -1,7 +1,7 @@
 //! Small files that ask for much: they are refused before anything is done for them.
 
 use super::*;
-use crate::testing::{int, text};
+use crate::testing::{int, ints, text};
 
 /// Refused for a size, and says which node asked for it.
 fn too_large(model: &Model, node: &str) {
@@ -88,10 +88,76 @@ fn much_work_on_constants_is_refused() {
 }
 
 #[test]
+fn tensors_of_two_to_the_forty_are_refused_wherever_they_arise() {
+    let wide_pads = Model::new()
+        .input("x", &[1, 1, 8, 8])
+        .floats("w", &[1, 1, 1, 1], &[1.0])
+        .node("Relu", &["x"], &["r"])
+        .node_with("Conv", &["r", "w"], &["flood"], vec![ints("pads", &[1 << 19, 1 << 19, 1 << 19, 1 << 19])])
+        .node("GlobalAveragePool", &["flood"], &["y"])
+        .output("y");
+    too_large(&wide_pads, "flood");
+    let wide_pool = Model::new()
+        .input("x", &[1, 1, 8, 8])
+        .node("Relu", &["x"], &["r"])
+        .floats("scales", &[4], &[1.0, 1.0, 131_072.0, 131_072.0])
+        .node_with("Resize", &["r", "", "scales"], &["flood"], vec![text("mode", "linear")])
+        .node("GlobalMaxPool", &["flood"], &["y"])
+        .output("y");
+    too_large(&wide_pool, "flood");
+    let broadcast = Model::new()
+        .input("x", &[1 << 20, 1])
+        .integers("turned", &[2], &[1, 1 << 20])
+        .node("Reshape", &["x", "turned"], &["across"])
+        .node("Add", &["x", "across"], &["flood"])
+        .node_with("ReduceMax", &["flood"], &["y"], vec![])
+        .output("y");
+    too_large(&broadcast, "flood");
+    let product = Model::new()
+        .input("x", &[1 << 20, 1])
+        .integers("turned", &[2], &[1, 1 << 20])
+        .node("Reshape", &["x", "turned"], &["across"])
+        .node("MatMul", &["x", "across"], &["flood"])
+        .node_with("ReduceMax", &["flood"], &["y"], vec![])
+        .output("y");
+    too_large(&product, "flood");
+}
+
+#[test]
+fn a_batch_that_unfolds_is_refused() {
+    let graph = parse(&small_network()).expect("it is sound");
+    let error = graph.with_batch(1 << 40).expect_err("2^40 pictures");
+    assert!(matches!(error, Error::TooLarge { .. }) && error.to_string().contains("image"), "{error}");
+    let tight = Limits { memory_bytes: 100_000, ..Limits::default() };
+    let graph = Graph::parse(&small_network().bytes(), &tight).expect("one picture fits");
+    let error = graph.with_batch(1000).expect_err("a thousand do not");
+    assert!(matches!(error, Error::Memory { .. }), "{error}");
+}
+
+#[test]
+fn more_memory_than_the_budget_is_refused_with_the_node_that_takes_it() {
+    let model = Model::new()
+        .input("x", &[1, 1, 16, 16])
+        .floats("scales", &[4], &[1.0, 1.0, 64.0, 64.0])
+        .node("Relu", &["x"], &["small"])
+        .node_with("Resize", &["small", "", "scales"], &["large"], vec![text("mode", "nearest")])
+        .node("Sigmoid", &["large"], &["also_large"])
+        .node("GlobalMaxPool", &["also_large"], &["y"])
+        .output("y");
+    // The enlarged picture and its sigmoid: 2 x 1024 x 1024 floats.
+    let tight = Limits { memory_bytes: (8 << 20) - 1, ..Limits::default() };
+    let error = Graph::parse(&model.bytes(), &tight).expect_err("8 MiB are needed");
+    assert!(matches!(&error, Error::Memory { activations, .. } if *activations == 8 << 20), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("also_large") && said.contains("8.0 MiB") && said.contains("raise the limit"), "{said}");
+    Graph::parse(&model.bytes(), &Limits { memory_bytes: (8 << 20) + 64, ..tight }).expect("the budget is enough");
+}
+
+#[test]
 fn the_limits_hold() {
     let bytes = small_network().bytes();
     let refused = |limits: Limits| match Graph::parse(&bytes, &limits) {
-        Err(Error::TooLarge { .. }) => true,
+        Err(Error::TooLarge { .. } | Error::Memory { .. }) => true,
         Err(other) => panic!("{other}"),
         Ok(_) => false,
     };
@@ -103,6 +169,7 @@ fn the_limits_hold() {
     assert!(refused(Limits { tensor_elements: 100, ..default }));
     assert!(refused(Limits { constant_elements: 100, ..default }));
     assert!(refused(Limits { total_elements: 300, ..default }));
+    assert!(refused(Limits { memory_bytes: 1000, ..default }));
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! What each device makes of a graph.
+
+use std::collections::BTreeMap;
+
+use tract_onnx::prelude::TypedModel;
+
+use super::memory::{self, Memory};
+use crate::burn_plan::Precision;
+use crate::contain::{on_deep_stack, quietly};
+use crate::error::{Error, one_line};
+use crate::graph::Graph;
+use crate::lower;
+use crate::lower::step::{Op, Plan};
+
+/// A graph on one device.
+#[derive(Debug, Clone)]
+pub struct DeviceReport {
+    /// `cpu`, or `burn` for all of burn's devices.
+    pub device: &'static str,
+    /// Why the device cannot run the model; none when it can.
+    pub refused: Option<String>,
+    /// How often each of the device's own operations occurs.
+    pub steps: BTreeMap<String, usize>,
+    /// What was joined.
+    pub fusions: Fusions,
+    /// Memory of one run.
+    pub memory: Memory,
+}
+
+/// What a device joined into fewer steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fusions {
+    /// Steps before anything was joined.
+    pub steps_before: usize,
+    /// Steps that are run.
+    pub steps_after: usize,
+    /// Convolutions, and pointwise ones among the products.
+    pub convolutions: usize,
+    /// Those that add their bias themselves.
+    pub with_bias: usize,
+    /// Changes of the order of axes.
+    pub layout_changes: usize,
+}
+
+impl DeviceReport {
+    fn refused(device: &'static str, reason: &Error) -> Self {
+        Self {
+            device,
+            refused: Some(reason.to_string()),
+            steps: BTreeMap::new(),
+            fusions: Fusions::default(),
+            memory: Memory::default(),
+        }
+    }
+}
+
+/// tract's optimised plan.
+pub(super) fn cpu(graph: &Graph) -> DeviceReport {
+    const DEVICE: &str = "cpu";
+    let model = graph.typed().as_ref().clone();
+    let before = computing(graph.typed());
+    let failed = |reason| Error::Analysis { node: "-".into(), operator: "whole graph".into(), reason };
+    let optimised =
+        on_deep_stack(|| model.into_optimized()).map_err(failed).and_then(|m| m.map_err(|e| failed(one_line(&e))));
+    match optimised {
+        Err(reason) => DeviceReport::refused(DEVICE, &reason),
+        Ok(model) => {
+            let mut steps = BTreeMap::new();
+            for name in names(&model) {
+                *steps.entry(name).or_default() += 1;
+            }
+            let convolutions = |name: &String| {
+                matches!(name.as_str(), "OptMatMul" | "DepthWiseConv" | "DirectSpatialConv" | "BlockedConv" | "Conv")
+            };
+            let fusions = Fusions {
+                steps_before: before,
+                steps_after: computing(&model),
+                convolutions: names(&model).filter(convolutions).count(),
+                with_bias: 0,
+                layout_changes: names(&model).filter(|name| name == "MoveAxis").count(),
+            };
+            // Packed weights are no plain constants any more; they take what they took before.
+            let weights = memory::of_graph(graph.typed()).weights;
+            let memory = Memory { weights, ..memory::of_graph(&model) };
+            DeviceReport { device: DEVICE, refused: None, steps, fusions, memory }
+        }
+    }
+}
+
+fn names(model: &TypedModel) -> impl Iterator<Item = String> {
+    let names = model.nodes().iter().map(|node| node.op.name().into_owned());
+    names.filter(|name| name != "Const" && name != "Source")
+}
+
+fn computing(model: &TypedModel) -> usize {
+    names(model).count()
+}
+
+/// The lowering to burn's primitives, the same for all of its devices.
+pub(super) fn burn(graph: &Graph) -> DeviceReport {
+    const DEVICE: &str = "burn";
+    let lowered = quietly(|| lower::lower(graph.typed(), graph.limits(), Precision::F32));
+    let failed = |reason| Error::Lowering { node: "-".into(), operator: "whole graph".into(), reason };
+    match lowered.map_err(failed).and_then(|plan| plan) {
+        Err(reason) => DeviceReport::refused(DEVICE, &reason),
+        Ok(plan) => {
+            let workspace = memory::of_graph(graph.typed()).workspace;
+            let mut steps = BTreeMap::new();
+            for step in &plan.steps {
+                *steps.entry(primitive(&step.op)).or_default() += 1;
+            }
+            let memory = memory::of_plan(&plan, workspace);
+            DeviceReport { device: DEVICE, refused: None, steps, fusions: fusions(&plan), memory }
+        }
+    }
+}
+
+fn fusions(plan: &Plan) -> Fusions {
+    let convolutions = || plan.steps.iter().filter(|step| matches!(step.op, Op::Conv(_) | Op::ConvTranspose(_)));
+    Fusions {
+        steps_before: plan.steps.len() + plan.joined,
+        steps_after: plan.steps.len(),
+        convolutions: convolutions().count(),
+        with_bias: convolutions().filter(|step| step.inputs.len() > 2).count(),
+        layout_changes: plan.steps.iter().filter(|step| matches!(step.op, Op::Permute(_))).count(),
+    }
+}
+
+/// The name of a step's operation: `Conv`, `Sigmoid`, `Add`.
+fn primitive(op: &Op) -> String {
+    let text = format!("{op:?}");
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let family = words.next().unwrap_or_default();
+    let word = match op {
+        Op::Unary(_) | Op::Binary(_) | Op::BinaryScalar(..) | Op::Compare(_) | Op::CompareScalar(..) | Op::Logic(_) => {
+            words.next().unwrap_or(family)
+        }
+        Op::Reduce { reducer, .. } => return format!("{family}{reducer:?}"),
+        _ => family,
+    };
+    word.to_owned()
+}
