@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build demo test test-gpu lint doc fmt bench audit fuzz clean
+.PHONY: help setup setup-test build demo test test-gpu lint doc fmt bench bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -49,12 +49,16 @@ bench: build ## measure: models against ONNX Runtime, and the daemon from end to
 	@scripts/setup bench
 	scripts/bench
 
+bench-gpu: ## measure on this machine's GPU against ONNX Runtime WebGPU and PyTorch CUDA (less than ten minutes)
+	scripts/bench-gpu
+
 audit: ## licences and banned crates, by deny.toml
 	@command -v cargo-deny >/dev/null || env -u CARGO_TARGET_DIR cargo install --locked cargo-deny
 	cargo deny --locked check bans licenses sources
 
-fuzz: ## fuzz the loading of models for a minute (needs a nightly toolchain and cargo-fuzz)
+fuzz: ## fuzz loading and lowering of models, a minute each (needs a nightly toolchain and cargo-fuzz)
 	cargo +nightly fuzz run onnx_load -- -max_total_time=60
+	cargo +nightly fuzz run onnx_lower -- -max_total_time=60
 
 clean: ## remove the build output
 	cargo clean
