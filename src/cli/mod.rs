@@ -73,11 +73,8 @@ struct ModelArgs {
 impl ModelArgs {
     fn engine(&self, options: &EngineOptions) -> Result<Engine, Failure> {
         let package = open_package(&self.model, self.profile.as_deref(), self.labels.as_deref())?;
-        let options = EngineOptions {
-            precision: self.precision.or(options.precision),
-            memory_mib: self.memory_mib,
-            ..*options
-        };
+        let options =
+            EngineOptions { precision: self.precision.or(options.precision), memory_mib: self.memory_mib, ..*options };
         let progress = progress::steps();
         let opened = Engine::open_watched(package, self.device, &options, &mut |warm_up| {
             progress.set_length(warm_up.steps as u64);

@@ -116,7 +116,7 @@ fn of_the_conveyor_s_outputs_the_same_is_seen() {
     let Some(gpu) = device() else { return };
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor");
     let package = Package::open(&dir, None, None).unwrap();
-    let graph = engine::load(&package).unwrap();
+    let graph = engine::load(&package, None).unwrap();
     let model = package.resolve(graph.inputs(), graph.outputs()).unwrap();
     let (selection, plan) = (model.selection().unwrap(), CpuPlan::new(&graph).unwrap());
     let (mut reader, mut sparse) = (Reader::new(gpu.clone()), Sparse::new(selection.clone()));

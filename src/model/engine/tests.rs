@@ -10,16 +10,15 @@ use crate::camera::images;
 use crate::detection::Rect;
 use crate::samples;
 
-const ONE_THREAD: EngineOptions =
-    EngineOptions {
-        score: None,
-        iou: None,
-        precision: None,
-        evaluation: false,
-        batch: 1,
-        threads: 1,
-        memory_mib: None,
-    };
+const ONE_THREAD: EngineOptions = EngineOptions {
+    score: None,
+    iou: None,
+    precision: None,
+    evaluation: false,
+    batch: 1,
+    threads: 1,
+    memory_mib: None,
+};
 
 fn engine(model: &Path, labels: Option<&str>, options: &EngineOptions) -> Engine {
     let dir = tempfile::tempdir().unwrap();
