@@ -18,6 +18,8 @@ use crate::model::package::{Found, Resolved};
 
 /// Batches in flight: one that the device works on, and one that is prepared or read.
 pub(super) const DEPTH: usize = 2;
+/// The most that all copies of a model's weights may take on the device, unless a single one takes more.
+const WEIGHTS_BYTES: u64 = 1 << 30;
 
 /// A model's plans, and what is in flight.
 pub(super) struct GpuRunner {
@@ -198,12 +200,12 @@ fn plan(plans: &[(usize, BurnPlan)], size: usize) -> Option<&BurnPlan> {
     plans.iter().find(|(n, _)| *n == size).map(|(_, plan)| plan)
 }
 
-/// A plan for each power of two up to the batch, largest first; only for one where the graph fixes its batch.
+/// Plans for the sizes of batches that [`sizes`] says, largest first; only for one where the graph fixes its batch.
 fn plans(graph: &Graph, gpu: &Gpu, batch: usize, precision: Precision) -> Result<Vec<(usize, BurnPlan)>, GraphError> {
     let options = BurnOptions { precision };
     let mut plans = vec![(1, BurnPlan::with_options(graph, gpu.burn(), &options)?)];
-    let mut n = 2;
-    while n <= batch {
+    let float_bytes = if precision == Precision::F16 { 2 } else { 4 };
+    for n in sizes(batch, graph.parameters().saturating_mul(float_bytes)) {
         match graph.with_batch(n) {
             Ok(batched) => plans.insert(0, (n, BurnPlan::with_options(&batched, gpu.burn(), &options)?)),
             Err(reason) => {
@@ -211,9 +213,18 @@ fn plans(graph: &Graph, gpu: &Gpu, batch: usize, precision: Precision) -> Result
                 break;
             }
         }
-        n *= 2;
     }
     Ok(plans)
+}
+
+/// The sizes of batches besides 1, ascending: powers of two up to `batch`. Each has its own copy of the weights on
+/// the device; where the copies would take too much together, the smaller sizes are left out.
+fn sizes(batch: usize, weights_bytes: u64) -> Vec<usize> {
+    let copies = usize::try_from(WEIGHTS_BYTES / weights_bytes.max(1)).unwrap_or(usize::MAX);
+    let all: Vec<usize> =
+        std::iter::successors(Some(2_usize), |n| n.checked_mul(2)).take_while(|n| *n <= batch).collect();
+    let left_out = all.len().saturating_sub(copies.saturating_sub(1));
+    all.into_iter().skip(left_out).collect()
 }
 
 fn decode_rows(
@@ -248,4 +259,22 @@ fn decode_whole(
     };
     let slices: Vec<&[f32]> = outputs.iter().map(|o| o.get(item(o)).unwrap_or_default()).collect();
     decoder.found(&slices, &picture.placement, picture.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_the_weights_are_bounded() {
+        let mib = |n: u64| n << 20;
+        assert_eq!(sizes(1, mib(1)), [0; 0]);
+        assert_eq!(sizes(8, mib(1)), [2, 4, 8]);
+        assert_eq!(sizes(12, 0), [2, 4, 8]);
+        // Three copies fit: for 1, for 8 and for 4.
+        assert_eq!(sizes(8, mib(340)), [4, 8]);
+        assert_eq!(sizes(8, mib(512)), [8]);
+        assert_eq!(sizes(8, mib(600)), [0; 0]);
+        assert_eq!(sizes(8, u64::MAX), [0; 0]);
+    }
 }

@@ -304,3 +304,33 @@ fn boxes_are_cut_off_at_the_frame() {
     let found = model.objects(&[&output], &model.spec.thresholds, &placement, source).unwrap();
     assert!(found.objects.is_empty(), "{found:?}");
 }
+
+#[test]
+fn a_golden_set_is_read_or_refused_by_name() {
+    let dir = package(&[]);
+    let open = || Package::open(dir.path(), None, None).unwrap();
+    assert!(!open().has_golden() && open().golden().unwrap().is_empty());
+    let golden = dir.path().join("golden");
+    std::fs::create_dir(&golden).unwrap();
+    image::RgbImage::new(6, 4).save(golden.join("a.png")).unwrap();
+    for (text, reason) in [
+        ("{}", "missing field `objects`"),
+        (r#"{"objects": [{"label": "x"}]}"#, "missing field `score`"),
+        (r#"{"objects": [], "more": 1}"#, "unknown field `more`"),
+        (r#"{"objects": [{"label": "x", "score": 1, "box": [0, 0, 1]}]}"#, "length 3"),
+    ] {
+        std::fs::write(golden.join("a.json"), text).unwrap();
+        let error = open().golden().unwrap_err().to_string();
+        assert!(error.contains("golden/a.json") && error.contains(reason) && !error.contains('\n'), "{error}");
+    }
+    let list = r#"{"objects": [{"label": "x", "score": 0.5, "box": [0, 0.25, 0.5, 0.5]}, {"label": "y", "score": 1}]}"#;
+    std::fs::write(golden.join("a.json"), list).unwrap();
+    let pictures = open().golden().unwrap();
+    let [GoldenPicture { image, objects }] = &pictures[..] else { panic!("{pictures:?}") };
+    assert_eq!((image.width(), image.height(), objects.len()), (6, 4, 2));
+    assert_eq!((objects[0].r#box, objects[1].r#box), ([0.0, 0.25, 0.5, 0.5], [0.0, 0.0, 1.0, 1.0]));
+
+    std::fs::write(golden.join("b.json"), list).unwrap();
+    let error = open().golden().unwrap_err().to_string();
+    assert!(error.contains("golden/b.json: there is no picture"), "{error}");
+}

@@ -46,7 +46,8 @@ fn what_is_left_out_has_its_default() {
 #[test]
 fn what_is_written_reads_the_same() {
     let text = format!("{GOOD}\n[provenance]\nparent = \"sha256:0\"\nmetrics = {{ map = 0.9 }}\n");
-    for text in [GOOD.to_owned(), text] {
+    let half = format!("precision = \"f16\"\n{GOOD}\n[golden]\ntolerance = 0.1\n");
+    for text in [GOOD.to_owned(), text, half] {
         let spec = parse(&text).unwrap();
         assert_eq!(parse(&spec.to_toml().unwrap()).unwrap(), spec);
     }
@@ -98,6 +99,21 @@ fn values_out_of_range_have_their_line() {
         assert_eq!(found, line, "{to}: {message}");
         assert!(message.contains(reason), "{to}: {message}");
     }
+}
+
+#[test]
+fn precision_has_its_choices_and_its_tolerance() {
+    let spec = parse(GOOD).unwrap();
+    assert_eq!((spec.precision, spec.golden.tolerance), (PrecisionChoice::Auto, 0.05));
+    // Left out where it says nothing new: digests of bare files depend on the text.
+    let text = spec.to_toml().unwrap();
+    assert!(!text.contains("precision") && !text.contains("golden"), "{text}");
+    let spec = parse(&format!("precision = \"f32\"\n{GOOD}[golden]\ntolerance = 0\n")).unwrap();
+    assert_eq!((spec.precision, spec.golden.tolerance), (PrecisionChoice::F32, 0.0));
+    let (line, message) = mistake("score = 0.4\n", "score = 0.4\n[golden]\ntolerance = 1.5\n");
+    assert!(line == 18 && message.starts_with("`golden.tolerance` is 1.5; it takes 0 to 1"), "{line}: {message}");
+    let (line, message) = mistake("version = \"1.0.0\"\n", "version = \"1.0.0\"\nprecision = \"f8\"\n");
+    assert!(line == 3 && message.contains("`f16`"), "{line}: {message}");
 }
 
 #[test]
