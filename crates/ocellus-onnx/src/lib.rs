@@ -36,7 +36,7 @@
 //! - [`tensor`]: what goes in and comes out
 //! - [`report`]: what a model costs, before it runs
 //! - [`error`]: what can go wrong
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod analyse;
 pub mod burn_plan;

@@ -10,17 +10,23 @@
 //! work over `threads` tasks of the current rayon pool (`1` stays on the calling thread).
 
 mod activation;
+mod buffer;
 mod conv;
 mod elementwise;
 mod gemm;
 mod isa;
 mod layout;
+mod math;
 mod pool;
+
 mod reference;
 mod resize;
 mod shape;
+mod simd;
+mod tasks;
 
 pub use activation::Activation;
+pub use buffer::Buffer;
 pub use conv::{Conv, ConvSpec, Residual};
 pub use elementwise::{Binary, activate, binary, binary_channels, binary_scalar};
 pub use gemm::Gemm;
@@ -55,3 +61,6 @@ pub enum KernelError {
 fn expect_len(what: &'static str, expected: usize, got: usize) -> Result<(), KernelError> {
     if expected == got { Ok(()) } else { Err(KernelError::Length { what, expected, got }) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The definitions of the windowed kernels, one value at a time.
 
-use super::{Activation, ConvSpec, Layout, PoolKind, Residual, Shape, Window};
+#[cfg(test)]
+use super::{Activation, ConvSpec, Residual};
+use super::{Layout, PoolKind, Shape, Window};
 
 /// The input's row or column under a tap of the window, or `None` in the padding.
 fn under(out: usize, tap: usize, axis: usize, window: &Window, size: usize) -> Option<usize> {
@@ -33,6 +35,7 @@ fn positions(shape: Shape, mut each: impl FnMut([usize; 4])) {
 }
 
 /// A convolution.
+#[cfg(test)]
 pub fn conv(
     lanes: usize,
     spec: &ConvSpec,

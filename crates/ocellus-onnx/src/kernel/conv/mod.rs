@@ -1,6 +1,12 @@
 //! Convolutions: weights packed for the instruction set, kernel chosen from the parameters.
 
-use super::{Activation, Isa, KernelError, Layout, Shape, Window, expect_len, reference};
+mod dense;
+mod depthwise;
+mod tile;
+
+use self::dense::{Call, Dense};
+use self::depthwise::Depthwise;
+use super::{Activation, Isa, KernelError, Layout, Shape, Window, expect_len};
 
 /// The parameters of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +36,17 @@ impl ConvSpec {
         if window.stride.contains(&0) || window.dilation.contains(&0) {
             return false;
         }
-        let depthwise = groups == self.in_channels && groups == self.out_channels;
         match self.input {
             Layout::Planar => groups == 1 && self.in_channels <= 16,
-            Layout::Blocked if groups == 1 || depthwise => true,
+            Layout::Blocked if groups == 1 || self.depthwise() => true,
             Layout::Blocked => {
                 self.in_channels.is_multiple_of(groups * lanes) && self.out_channels.is_multiple_of(groups * lanes)
             }
         }
+    }
+
+    fn depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.in_channels && self.groups == self.out_channels
     }
 }
 
@@ -55,9 +64,13 @@ pub struct Residual<'a> {
 pub struct Conv {
     isa: Isa,
     spec: ConvSpec,
-    activation: Activation,
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    packed: Packed,
+}
+
+#[derive(Debug, Clone)]
+enum Packed {
+    Dense(Dense),
+    Depthwise(Depthwise),
 }
 
 impl Conv {
@@ -82,9 +95,15 @@ impl Conv {
             spec.out_channels * (spec.in_channels / spec.groups) * spec.window.taps(),
             weights.len(),
         )?;
-        let bias = if bias.is_empty() { vec![0.0; spec.out_channels] } else { bias.to_vec() };
-        expect_len("bias", spec.out_channels, bias.len())?;
-        Ok(Self { isa, spec, activation, weights: weights.to_vec(), bias })
+        if !bias.is_empty() {
+            expect_len("bias", spec.out_channels, bias.len())?;
+        }
+        let packed = if spec.depthwise() {
+            Packed::Depthwise(Depthwise::new(isa, spec, weights, bias, activation))
+        } else {
+            Packed::Dense(Dense::new(isa, spec, weights, bias, activation))
+        };
+        Ok(Self { isa, spec, packed })
     }
 
     /// The shape of the output for an input of this shape; `None` where the channels differ or the window does not
@@ -116,15 +135,11 @@ impl Conv {
         if let Some(residual) = residual {
             expect_len("the residual", output.len(), residual.data.len())?;
         }
-        let _ = threads;
-        reference::conv(
-            lanes,
-            &self.spec,
-            (&self.weights, &self.bias, self.activation),
-            (input, shape),
-            residual,
-            (output, out_shape),
-        );
+        let call = Call { input: (input, shape), residual, output: (output, out_shape), threads };
+        match &self.packed {
+            Packed::Dense(dense) => dense.run(self.isa, call),
+            Packed::Depthwise(depthwise) => depthwise.run(self.isa, call),
+        }
         Ok(())
     }
 }

@@ -1,0 +1,171 @@
+//! The inner loops of dense convolutions: `P` pixels of a row by `O` blocks of output channels in registers.
+
+use crate::kernel::math::clamp;
+use crate::kernel::simd::{Inner, Simd};
+
+/// Repeats a block for the constants below `$n`, which is at most 8 or 4. Loops over arrays of vectors would leave it
+/// to the compiler's size limits whether the arrays become registers.
+macro_rules! unroll {
+    ($n:expr, 8, $i:ident, $body:block) => {
+        unroll!(@ $n, $i, $body, 0 1 2 3 4 5 6 7)
+    };
+    ($n:expr, 4, $i:ident, $body:block) => {
+        unroll!(@ $n, $i, $body, 0 1 2 3)
+    };
+    (@ $n:expr, $i:ident, $body:block, $($value:literal)*) => {
+        $(if $n > $value {
+            const $i: usize = $value;
+            $body
+        })*
+    };
+}
+
+/// Most blocks of output channels of one tile.
+pub const MAX_BLOCKS: usize = 4;
+
+/// Neighbouring output pixels of one row, for a few blocks of output channels. Input pixels have `L` values: `B` in
+/// the blocked layout, 1 in the planar one.
+///
+/// A *step* is one block of input channels under one tap of the window.
+pub struct Segment<'a, const L: usize, const B: usize> {
+    /// The input from the pixel under the first tap of the first output pixel on.
+    pub input: &'a [[f32; L]],
+    /// Input pixels between the windows of neighbouring output pixels.
+    pub stride: usize,
+    /// For each step with `L` channels, its distance from the first tap, in pixels.
+    pub full: &'a [usize],
+    /// The same for the steps of a last block with fewer channels.
+    pub rest: &'a [usize],
+    /// Channels of those.
+    pub rest_lanes: usize,
+    /// `[step][input channel][block of output channels][output channel]`.
+    pub weights: &'a [[f32; B]],
+    /// `[block of output channels]`, or none to go on from the sums in `out`.
+    pub bias: Option<&'a [[f32; B]]>,
+    /// What the sums are held between.
+    pub bounds: (f32, f32),
+    /// For each block of output channels, its pixels.
+    pub out: [&'a mut [[f32; B]]; MAX_BLOCKS],
+    /// Blocks of output channels.
+    pub blocks: usize,
+}
+
+impl<const L: usize, const B: usize, S: Simd<B>> Inner<B, S> for Segment<'_, L, B> {
+    #[inline(always)]
+    fn run(mut self, s: S) {
+        match self.stride {
+            1 => self.with_stride::<1, S>(s),
+            2 => self.with_stride::<2, S>(s),
+            _ => self.with_stride::<0, S>(s),
+        }
+    }
+}
+
+impl<const L: usize, const B: usize> Segment<'_, L, B> {
+    #[inline(always)]
+    fn with_stride<const STRIDE: usize, S: Simd<B>>(&mut self, s: S) {
+        if S::GROUP >= 4 && self.blocks == 4 {
+            self.tiles::<STRIDE, 4, S>(s);
+        } else if S::GROUP >= 3 && self.blocks == 3 {
+            self.tiles::<STRIDE, 3, S>(s);
+        } else if S::GROUP >= 2 && self.blocks == 2 {
+            self.tiles::<STRIDE, 2, S>(s);
+        } else {
+            self.tiles::<STRIDE, 1, S>(s);
+        }
+    }
+
+    /// Cuts the row into tiles of nearly equal width.
+    #[inline(always)]
+    fn tiles<const STRIDE: usize, const O: usize, S: Simd<B>>(&mut self, s: S) {
+        let width = self.out[0].len();
+        let widest = (S::ACCUMULATORS / O).min(match (STRIDE, O) {
+            (1, _) | (2, 1) => 8,
+            (2, _) => 4,
+            _ => 2,
+        });
+        let count = width.div_ceil(widest);
+        let mut x = 0;
+        for i in 0..count {
+            let end = width * (i + 1) / count;
+            match end - x {
+                1 => self.tile::<STRIDE, O, 1, S>(s, x),
+                2 => self.tile::<STRIDE, O, 2, S>(s, x),
+                3 if STRIDE > 0 => self.tile::<STRIDE, O, 3, S>(s, x),
+                4 if STRIDE > 0 => self.tile::<STRIDE, O, 4, S>(s, x),
+                5 if STRIDE == 1 || STRIDE == 2 && O == 1 => self.tile::<STRIDE, O, 5, S>(s, x),
+                6 if STRIDE == 1 || STRIDE == 2 && O == 1 => self.tile::<STRIDE, O, 6, S>(s, x),
+                7 if STRIDE == 1 && O < 4 || STRIDE == 2 && O == 1 => self.tile::<STRIDE, O, 7, S>(s, x),
+                8 if STRIDE == 1 && O < 4 || STRIDE == 2 && O == 1 => self.tile::<STRIDE, O, 8, S>(s, x),
+                width => unreachable!("a tile of {width} pixels"),
+            }
+            x = end;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<const STRIDE: usize, const O: usize, const P: usize, S: Simd<B>>(&mut self, s: S, x: usize) {
+        let stride = if STRIDE > 0 { STRIDE } else { self.stride };
+        let mut sums = self.start::<O, P, S>(s, x);
+        let input = &self.input[x * stride..];
+        let (groups, _) = self.weights.as_chunks::<O>();
+        let (steps, _) = groups.as_chunks::<L>();
+        for (offset, weights) in self.full.iter().zip(steps) {
+            let pixels = &input[*offset..][..(P - 1) * stride + 1];
+            #[expect(clippy::needless_range_loop, reason = "the pixels are indexed by the lane too, without a check")]
+            for lane in 0..L {
+                accumulate::<O, P, L, B, S>(s, &mut sums, pixels, stride, lane, &weights[lane]);
+            }
+        }
+        if self.rest_lanes > 0 {
+            let lanes = self.rest_lanes.min(L);
+            let weights = groups[self.full.len() * L..].chunks_exact(self.rest_lanes);
+            for (offset, weights) in self.rest.iter().zip(weights) {
+                let pixels = &input[*offset..][..(P - 1) * stride + 1];
+                for (lane, weights) in weights.iter().enumerate().take(lanes) {
+                    accumulate::<O, P, L, B, S>(s, &mut sums, pixels, stride, lane, weights);
+                }
+            }
+        }
+        let (low, high) = (s.splat(self.bounds.0), s.splat(self.bounds.1));
+        unroll!(O, 4, O_INDEX, {
+            let out = &mut self.out[O_INDEX][x..x + P];
+            unroll!(P, 8, P_INDEX, {
+                s.store(&mut out[P_INDEX], clamp(s, sums[P_INDEX][O_INDEX], low, high));
+            });
+        });
+    }
+
+    #[inline(always)]
+    fn start<const O: usize, const P: usize, S: Simd<B>>(&self, s: S, x: usize) -> [[S::V; O]; P] {
+        let mut sums = [[s.splat(0.0); O]; P];
+        unroll!(O, 4, O_INDEX, {
+            if let Some(bias) = self.bias {
+                let bias = s.load(&bias[O_INDEX]);
+                unroll!(P, 8, P_INDEX, { sums[P_INDEX][O_INDEX] = bias });
+            } else {
+                let out = &self.out[O_INDEX][x..x + P];
+                unroll!(P, 8, P_INDEX, { sums[P_INDEX][O_INDEX] = s.load(&out[P_INDEX]) });
+            }
+        });
+        sums
+    }
+}
+
+/// Adds one input channel of each pixel, times its weights.
+#[inline(always)]
+fn accumulate<const O: usize, const P: usize, const L: usize, const B: usize, S: Simd<B>>(
+    s: S,
+    sums: &mut [[S::V; O]; P],
+    pixels: &[[f32; L]],
+    stride: usize,
+    lane: usize,
+    weights: &[[f32; B]; O],
+) {
+    let mut w = [s.splat(0.0); O];
+    unroll!(O, 4, O_INDEX, { w[O_INDEX] = s.load(&weights[O_INDEX]) });
+    unroll!(P, 8, P_INDEX, {
+        let v = s.splat(pixels[P_INDEX * stride][lane]);
+        unroll!(O, 4, O_INDEX, { sums[P_INDEX][O_INDEX] = s.mul_add(v, w[O_INDEX], sums[P_INDEX][O_INDEX]) });
+    });
+}
