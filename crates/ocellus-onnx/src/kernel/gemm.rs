@@ -1,6 +1,7 @@
-//! Matrix products with a constant right side.
+//! Matrix products with a constant right side, on the inner loops of the convolutions.
 
-use super::{Activation, Isa, KernelError, expect_len};
+use super::conv::{ConvSpec, Dense};
+use super::{Activation, Isa, KernelError, Layout, Shape, Window, expect_len, tasks, to_channels_last};
 
 /// A right side of a matrix product, packed: `activation(a * b + bias)`.
 #[derive(Debug, Clone)]
@@ -8,16 +9,14 @@ pub struct Gemm {
     isa: Isa,
     k: usize,
     n: usize,
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-    activation: Activation,
+    dense: Dense,
 }
 
 impl Gemm {
     /// Packs `b` of `[k, n]` (or of `[n, k]` when `transposed`) and `bias` (`[n]`, or empty for none).
     ///
     /// # Errors
-    /// [`KernelError::Length`] for slices that do not fit.
+    /// [`KernelError::Length`] for slices that do not fit, [`KernelError::Unsupported`] for an empty right side.
     pub fn new(
         isa: Isa,
         (k, n): (usize, usize),
@@ -26,11 +25,22 @@ impl Gemm {
         bias: &[f32],
         activation: Activation,
     ) -> Result<Self, KernelError> {
+        if k == 0 || n == 0 {
+            return Err(KernelError::Unsupported { what: format!("a right side of {k} x {n}") });
+        }
         expect_len("the right side", k * n, b.len())?;
-        let bias = if bias.is_empty() { vec![0.0; n] } else { bias.to_vec() };
-        expect_len("bias", n, bias.len())?;
-        let weights = if transposed { (0..k * n).map(|i| b[(i % n) * k + i / n]).collect() } else { b.to_vec() };
-        Ok(Self { isa, k, n, weights, bias, activation })
+        if !bias.is_empty() {
+            expect_len("bias", n, bias.len())?;
+        }
+        let window = Window::square(1, 1, 0);
+        let spec = ConvSpec { in_channels: k, out_channels: n, groups: 1, window, input: Layout::Planar };
+        let dense = if transposed {
+            Dense::new(isa, spec, b, bias, activation)
+        } else {
+            let columns: Vec<f32> = (0..n).flat_map(|column| b[column..].iter().step_by(n).copied()).collect();
+            Dense::new(isa, spec, &columns, bias, activation)
+        };
+        Ok(Self { isa, k, n, dense })
     }
 
     /// Rows of the right side.
@@ -52,13 +62,13 @@ impl Gemm {
     pub fn run(&self, a: &[f32], m: usize, out: &mut [f32], threads: usize) -> Result<(), KernelError> {
         expect_len("the left side", m * self.k, a.len())?;
         expect_len("the product", m * self.n, out.len())?;
-        let _ = (self.isa, threads);
-        for row in 0..m {
-            for column in 0..self.n {
-                let dot: f32 = (0..self.k).map(|i| a[row * self.k + i] * self.weights[i * self.n + column]).sum();
-                out[row * self.n + column] = self.activation.apply(dot + self.bias[column]);
-            }
+        if m == 0 {
+            return Ok(());
         }
-        Ok(())
+        let shape = Shape::new(1, self.n, 1, m);
+        tasks::with_scratch(shape.blocked_len(self.isa.lanes()), |blocked| {
+            self.dense.multiply(self.isa, a, (blocked, shape), threads);
+            to_channels_last(self.isa, blocked, shape, out, threads)
+        })
     }
 }

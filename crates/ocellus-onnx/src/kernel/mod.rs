@@ -19,6 +19,7 @@ mod layout;
 mod math;
 mod pool;
 
+#[cfg(test)]
 mod reference;
 mod resize;
 mod shape;

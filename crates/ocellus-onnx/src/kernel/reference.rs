@@ -1,6 +1,5 @@
 //! The definitions of the windowed kernels, one value at a time.
 
-#[cfg(test)]
 use super::{Activation, ConvSpec, Residual};
 use super::{Layout, PoolKind, Shape, Window};
 
@@ -35,7 +34,6 @@ fn positions(shape: Shape, mut each: impl FnMut([usize; 4])) {
 }
 
 /// A convolution.
-#[cfg(test)]
 pub fn conv(
     lanes: usize,
     spec: &ConvSpec,

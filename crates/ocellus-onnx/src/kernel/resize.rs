@@ -1,7 +1,8 @@
 //! Resizing of blocked images through a table of taps for each axis, so that every coordinate mode of ONNX is the
 //! caller's table.
 
-use super::{Isa, KernelError, Shape, expect_len};
+use super::simd::{Inner, Kernel, Simd};
+use super::{Isa, KernelError, Shape, expect_len, tasks};
 
 /// What a row or column of the output is made of: `(1 - weight) * input[low] + weight * input[high]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,17 +51,66 @@ impl Resize {
         if outside(&self.rows, shape.height) || outside(&self.columns, shape.width) {
             return Err(KernelError::Unsupported { what: format!("a resize of {shape:?} with taps outside") });
         }
-        let _ = threads;
-        for (i, out) in out.iter_mut().enumerate() {
-            let (lane, x) = (i % lanes, i / lanes % out_shape.width);
-            let (y, plane) = (i / lanes / out_shape.width % out_shape.height, i / lanes / out_shape.pixels());
-            let (row, column) = (self.rows[y], self.columns[x]);
-            let at = |y: usize, x: usize| input[((plane * shape.height + y) * shape.width + x) * lanes + lane];
-            let mix = |a: f32, b: f32, weight: f32| if weight == 0.0 { a } else { a + (b - a) * weight };
-            let low = mix(at(row.low, column.low), at(row.low, column.high), column.weight);
-            let high = mix(at(row.high, column.low), at(row.high, column.high), column.weight);
-            *out = mix(low, high, row.weight);
-        }
+        self.isa.dispatch(Run { resize: self, input, shape, out, threads });
         Ok(())
     }
+}
+
+struct Run<'a> {
+    resize: &'a Resize,
+    input: &'a [f32],
+    shape: Shape,
+    out: &'a mut [f32],
+    threads: usize,
+}
+
+impl Kernel for Run<'_> {
+    type Output = ();
+    fn run<const B: usize, S: Simd<B>>(self, s: S) {
+        let Self { resize, input, shape, out, threads } = self;
+        let pixels = resize.rows.len() * resize.columns.len();
+        let planes = out.as_chunks_mut::<B>().0.chunks_exact_mut(pixels.max(1));
+        let mut jobs: Vec<_> = planes.zip(input.as_chunks::<B>().0.chunks_exact(shape.pixels().max(1))).collect();
+        tasks::for_each(threads, &mut jobs, &|(out, input)| {
+            s.vectorize(Plane { resize, input, width: shape.width, out });
+        });
+    }
+}
+
+struct Plane<'a, const B: usize> {
+    resize: &'a Resize,
+    input: &'a [[f32; B]],
+    width: usize,
+    out: &'a mut [[f32; B]],
+}
+
+impl<const B: usize, S: Simd<B>> Inner<B, S> for Plane<'_, B> {
+    #[inline(always)]
+    fn run(self, s: S) {
+        let columns = &self.resize.columns;
+        let nearest = columns.iter().all(|tap| tap.weight == 0.0);
+        let row = |y: usize| &self.input[y * self.width..][..self.width];
+        for (tap, out) in self.resize.rows.iter().zip(self.out.chunks_exact_mut(columns.len().max(1))) {
+            if nearest && tap.weight == 0.0 {
+                let row = row(tap.low);
+                for (out, column) in out.iter_mut().zip(columns) {
+                    *out = row[column.low];
+                }
+                continue;
+            }
+            let (top, bottom, share) = (row(tap.low), row(tap.high), s.splat(tap.weight));
+            for (out, column) in out.iter_mut().zip(columns) {
+                let across =
+                    |row: &[[f32; B]]| mix(s, s.load(&row[column.low]), s.load(&row[column.high]), column.weight);
+                let (a, b) = (across(top), across(bottom));
+                s.store(out, s.mul_add(s.sub(b, a), share, a));
+            }
+        }
+    }
+}
+
+/// `a` and `b` in shares of `1 - weight` and `weight`.
+#[inline(always)]
+fn mix<const B: usize, S: Simd<B>>(s: S, a: S::V, b: S::V, weight: f32) -> S::V {
+    s.mul_add(s.sub(b, a), s.splat(weight), a)
 }

@@ -3,6 +3,7 @@
 use super::*;
 
 mod convolutions;
+mod others;
 
 /// Numbers in a fixed order (an xorshift generator).
 pub struct Draw(u64);

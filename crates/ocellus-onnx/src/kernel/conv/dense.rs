@@ -59,6 +59,12 @@ impl Dense {
     pub fn run(&self, isa: Isa, call: Call<'_>) {
         isa.dispatch(Run { dense: self, call });
     }
+
+    /// Multiplies the rows of a matrix with the weights of a planar 1 x 1 convolution: a row is a pixel, whose
+    /// channels lie side by side. The output is blocked.
+    pub fn multiply(&self, isa: Isa, rows: &[f32], output: (&mut [f32], Shape), threads: usize) {
+        isa.dispatch(Multiply { dense: self, rows, output, threads });
+    }
 }
 
 /// One run of a convolution.
@@ -130,6 +136,34 @@ impl Kernel for Run<'_, '_> {
     }
 }
 
+struct Multiply<'r, 'a> {
+    dense: &'r Dense,
+    rows: &'a [f32],
+    output: (&'a mut [f32], Shape),
+    threads: usize,
+}
+
+impl Kernel for Multiply<'_, '_> {
+    type Output = ();
+    fn run<const B: usize, S: Simd<B>>(self, s: S) {
+        let Self { dense, rows, output, threads } = self;
+        let length = dense.spec.in_channels;
+        let frame = Frame { pixels: rows.as_chunks::<1>().0, width: 0, plane: 0, planes: 0 };
+        let geometry = Geometry {
+            columns: output.1.pixels(),
+            pixels: output.1.pixels(),
+            blocks: output.1.blocks(B),
+            stride: length,
+            row_stride: 0,
+            full: (0..length).collect(),
+            rest: Vec::new(),
+            rest_lanes: 0,
+        };
+        let call = Call { input: (rows, output.1), residual: None, output, threads };
+        frames(s, dense, &frame, &geometry, call);
+    }
+}
+
 /// The input as the inner loops see it.
 struct Frame<'a, const L: usize> {
     pixels: &'a [[f32; L]],
@@ -147,14 +181,16 @@ fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dense, call: Ca
     let (height, width) = (shape.height + top + bottom, shape.width + left + right);
     let plane = height * width;
     if plane == shape.pixels() {
-        frames(s, dense, &Frame { pixels, width, plane, planes }, call);
+        let frame = Frame { pixels, width, plane, planes };
+        frames(s, dense, &frame, &Geometry::new::<L, B>(dense, &frame, call.output.1), call);
         return;
     }
     tasks::with_scratch(shape.batch * planes * plane * L, |scratch| {
         let (padded, _) = scratch.as_chunks_mut::<L>();
         let mut jobs: Vec<_> = padded.chunks_exact_mut(plane).zip(pixels.chunks_exact(shape.pixels())).collect();
         tasks::for_each(call.threads, &mut jobs, &|(to, from)| pad(to, width, from, shape.width, top, left));
-        frames(s, dense, &Frame { pixels: padded, width, plane, planes }, call);
+        let frame = Frame { pixels: padded, width, plane, planes };
+        frames(s, dense, &frame, &Geometry::new::<L, B>(dense, &frame, call.output.1), call);
     });
 }
 
@@ -178,14 +214,19 @@ struct Job<'o, const B: usize> {
     out: [&'o mut [[f32; B]]; MAX_BLOCKS],
 }
 
-fn frames<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dense, frame: &Frame<'_, L>, call: Call<'_>) {
+fn frames<const L: usize, const B: usize, S: Simd<B>>(
+    s: S,
+    dense: &Dense,
+    frame: &Frame<'_, L>,
+    geometry: &Geometry,
+    call: Call<'_>,
+) {
     let (output, out_shape) = call.output;
     let (out, _) = output.as_chunks_mut::<B>();
-    let geometry = Geometry::new::<L, B>(dense, frame, out_shape);
     let residual = call.residual.map(|r| (r.data.as_chunks::<B>().0, r.after));
     let mut jobs = jobs(dense, out, out_shape, geometry.columns, call.threads);
     tasks::for_each(call.threads, &mut jobs, &|job| {
-        s.vectorize(Piece { dense, frame, geometry: &geometry, residual, job });
+        s.vectorize(Piece { dense, frame, geometry, residual, job });
     });
 }
 

@@ -4,7 +4,8 @@ mod dense;
 mod depthwise;
 mod tile;
 
-use self::dense::{Call, Dense};
+use self::dense::Call;
+pub(super) use self::dense::Dense;
 use self::depthwise::Depthwise;
 use super::{Activation, Isa, KernelError, Layout, Shape, Window, expect_len};
 
