@@ -89,7 +89,8 @@ fn sets(isa: Isa, spec: &ConvSpec) -> Vec<Set> {
     let lanes = isa.lanes();
     let inputs = spec.in_channels / spec.groups;
     let blocks = (spec.out_channels / spec.groups).div_ceil(lanes);
-    let count = blocks.div_ceil(isa.group());
+    let most = if spec.input == Layout::Planar { isa.group().min(2) } else { isa.group() };
+    let count = blocks.div_ceil(most);
     let mut sets = Vec::with_capacity(count * spec.groups);
     let mut start = 0;
     for group in 0..spec.groups {

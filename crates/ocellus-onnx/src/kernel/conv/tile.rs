@@ -55,7 +55,7 @@ impl<const L: usize, const B: usize, S: Simd<B>> Inner<B, S> for Segment<'_, L, 
     fn run(mut self, s: S) {
         match self.stride {
             1 => self.with_stride::<1, S>(s),
-            2 => self.with_stride::<2, S>(s),
+            2 if S::GROUP > 1 => self.with_stride::<2, S>(s),
             _ => self.with_stride::<0, S>(s),
         }
     }
@@ -64,9 +64,9 @@ impl<const L: usize, const B: usize, S: Simd<B>> Inner<B, S> for Segment<'_, L, 
 impl<const L: usize, const B: usize> Segment<'_, L, B> {
     #[inline(always)]
     fn with_stride<const STRIDE: usize, S: Simd<B>>(&mut self, s: S) {
-        if S::GROUP >= 4 && self.blocks == 4 {
+        if L > 1 && S::GROUP >= 4 && self.blocks == 4 {
             self.tiles::<STRIDE, 4, S>(s);
-        } else if S::GROUP >= 3 && self.blocks == 3 {
+        } else if L > 1 && S::GROUP >= 3 && self.blocks == 3 {
             self.tiles::<STRIDE, 3, S>(s);
         } else if S::GROUP >= 2 && self.blocks == 2 {
             self.tiles::<STRIDE, 2, S>(s);
@@ -75,56 +75,55 @@ impl<const L: usize, const B: usize> Segment<'_, L, B> {
         }
     }
 
-    /// Cuts the row into tiles of nearly equal width.
+    /// Cuts the row into tiles. Each width that is compiled costs build time, so that only those are that shapes
+    /// with few pixels need: a row's last two tiles share what is left evenly, as far as there are such widths.
     #[inline(always)]
     fn tiles<const STRIDE: usize, const O: usize, S: Simd<B>>(&mut self, s: S) {
-        let width = self.out[0].len();
-        let widest = (S::ACCUMULATORS / O).min(match (STRIDE, O) {
-            (1, _) | (2, 1) => 8,
-            (2, _) => 4,
-            _ => 2,
+        let widest = (S::ACCUMULATORS / O).min(if O <= 2 { 8 } else { 6 }).min(match STRIDE {
+            1 => 8,
+            2 if O == 1 => 8,
+            _ => 4,
         });
-        let count = width.div_ceil(widest);
-        let mut x = 0;
-        for i in 0..count {
-            let end = width * (i + 1) / count;
-            match end - x {
-                1 => self.tile::<STRIDE, O, 1, S>(s, x),
-                2 => self.tile::<STRIDE, O, 2, S>(s, x),
-                3 if STRIDE > 0 => self.tile::<STRIDE, O, 3, S>(s, x),
-                4 if STRIDE > 0 => self.tile::<STRIDE, O, 4, S>(s, x),
-                5 if STRIDE == 1 || STRIDE == 2 && O == 1 => self.tile::<STRIDE, O, 5, S>(s, x),
-                6 if STRIDE == 1 || STRIDE == 2 && O == 1 => self.tile::<STRIDE, O, 6, S>(s, x),
-                7 if STRIDE == 1 && O < 4 || STRIDE == 2 && O == 1 => self.tile::<STRIDE, O, 7, S>(s, x),
-                8 if STRIDE == 1 && O < 4 || STRIDE == 2 && O == 1 => self.tile::<STRIDE, O, 8, S>(s, x),
-                width => unreachable!("a tile of {width} pixels"),
-            }
-            x = end;
+        let (mut x, width) = (0, self.out[0].len());
+        while x < width {
+            let left = width - x;
+            let fit = if left >= 2 * widest || left <= widest { left.min(widest) } else { left.div_ceil(2) };
+            x += match fit {
+                8.. if O <= 2 && S::ACCUMULATORS >= 8 * O && (STRIDE == 1 || STRIDE == 2 && O == 1) => {
+                    self.tile::<STRIDE, O, 8, S>(s, x)
+                }
+                6.. if STRIDE == 1 && S::ACCUMULATORS >= 6 * O && O > 1 => self.tile::<STRIDE, O, 6, S>(s, x),
+                5.. if STRIDE == 1 && L > 1 && O >= 3 => self.tile::<STRIDE, O, 5, S>(s, x),
+                4.. if (STRIDE > 0 || L == 1) && S::ACCUMULATORS >= 4 * O => self.tile::<STRIDE, O, 4, S>(s, x),
+                3.. if STRIDE == 1 && L > 1 && O >= 3 => self.tile::<STRIDE, O, 3, S>(s, x),
+                2.. if STRIDE > 0 && S::GROUP > 1 => self.tile::<STRIDE, O, 2, S>(s, x),
+                _ => self.tile::<STRIDE, O, 1, S>(s, x),
+            };
         }
     }
 
+    /// Computes `P` pixels from `x` on, and says how many those are.
     #[inline(always)]
-    fn tile<const STRIDE: usize, const O: usize, const P: usize, S: Simd<B>>(&mut self, s: S, x: usize) {
+    fn tile<const STRIDE: usize, const O: usize, const P: usize, S: Simd<B>>(&mut self, s: S, x: usize) -> usize {
         let stride = if STRIDE > 0 { STRIDE } else { self.stride };
         let mut sums = self.start::<O, P, S>(s, x);
         let input = &self.input[x * stride..];
-        let (groups, _) = self.weights.as_chunks::<O>();
-        let (steps, _) = groups.as_chunks::<L>();
-        for (offset, weights) in self.full.iter().zip(steps) {
+        let mut weights = self.weights.as_chunks::<O>().0;
+        let full = self.full.iter().map(|offset| (offset, L));
+        for (offset, lanes) in full.chain(self.rest.iter().map(|offset| (offset, self.rest_lanes))) {
             let pixels = &input[*offset..][..(P - 1) * stride + 1];
-            #[expect(clippy::needless_range_loop, reason = "the pixels are indexed by the lane too, without a check")]
-            for lane in 0..L {
-                accumulate::<O, P, L, B, S>(s, &mut sums, pixels, stride, lane, &weights[lane]);
-            }
-        }
-        if self.rest_lanes > 0 {
-            let lanes = self.rest_lanes.min(L);
-            let weights = groups[self.full.len() * L..].chunks_exact(self.rest_lanes);
-            for (offset, weights) in self.rest.iter().zip(weights) {
-                let pixels = &input[*offset..][..(P - 1) * stride + 1];
-                for (lane, weights) in weights.iter().enumerate().take(lanes) {
-                    accumulate::<O, P, L, B, S>(s, &mut sums, pixels, stride, lane, weights);
-                }
+            let (step, rest) = weights.split_at(lanes);
+            weights = rest;
+            for (lane, weights) in step.iter().enumerate() {
+                let mut w = [s.splat(0.0); O];
+                unroll!(O, 4, O_INDEX, { w[O_INDEX] = s.load(&weights[O_INDEX]) });
+                unroll!(P, 8, P_INDEX, {
+                    // `lane` is below `L`, a power of two: the mask only saves the check.
+                    let v = s.splat(pixels[P_INDEX * stride][lane & (L - 1)]);
+                    unroll!(O, 4, O_INDEX, {
+                        sums[P_INDEX][O_INDEX] = s.mul_add(v, w[O_INDEX], sums[P_INDEX][O_INDEX])
+                    });
+                });
             }
         }
         let (low, high) = (s.splat(self.bounds.0), s.splat(self.bounds.1));
@@ -134,6 +133,7 @@ impl<const L: usize, const B: usize> Segment<'_, L, B> {
                 s.store(&mut out[P_INDEX], clamp(s, sums[P_INDEX][O_INDEX], low, high));
             });
         });
+        P
     }
 
     #[inline(always)]
@@ -150,22 +150,4 @@ impl<const L: usize, const B: usize> Segment<'_, L, B> {
         });
         sums
     }
-}
-
-/// Adds one input channel of each pixel, times its weights.
-#[inline(always)]
-fn accumulate<const O: usize, const P: usize, const L: usize, const B: usize, S: Simd<B>>(
-    s: S,
-    sums: &mut [[S::V; O]; P],
-    pixels: &[[f32; L]],
-    stride: usize,
-    lane: usize,
-    weights: &[[f32; B]; O],
-) {
-    let mut w = [s.splat(0.0); O];
-    unroll!(O, 4, O_INDEX, { w[O_INDEX] = s.load(&weights[O_INDEX]) });
-    unroll!(P, 8, P_INDEX, {
-        let v = s.splat(pixels[P_INDEX * stride][lane]);
-        unroll!(O, 4, O_INDEX, { sums[P_INDEX][O_INDEX] = s.mul_add(v, w[O_INDEX], sums[P_INDEX][O_INDEX]) });
-    });
 }
