@@ -79,9 +79,10 @@ impl<const L: usize, const B: usize> Segment<'_, L, B> {
     /// with few pixels need: a row's last two tiles share what is left evenly, as far as there are such widths.
     #[inline(always)]
     fn tiles<const STRIDE: usize, const O: usize, S: Simd<B>>(&mut self, s: S) {
-        let widest = (S::ACCUMULATORS / O).min(if O <= 2 { 8 } else { 6 }).min(match STRIDE {
+        let widest = (S::ACCUMULATORS / O).min(match STRIDE {
             1 => 8,
             2 if O == 1 => 8,
+            2 if O == 2 => 6,
             _ => 4,
         });
         let (mut x, width) = (0, self.out[0].len());
@@ -89,10 +90,12 @@ impl<const L: usize, const B: usize> Segment<'_, L, B> {
             let left = width - x;
             let fit = if left >= 2 * widest || left <= widest { left.min(widest) } else { left.div_ceil(2) };
             x += match fit {
-                8.. if O <= 2 && S::ACCUMULATORS >= 8 * O && (STRIDE == 1 || STRIDE == 2 && O == 1) => {
+                8.. if O <= 3 && S::ACCUMULATORS >= 8 * O && (STRIDE == 1 || STRIDE == 2 && O == 1) => {
                     self.tile::<STRIDE, O, 8, S>(s, x)
                 }
-                6.. if STRIDE == 1 && S::ACCUMULATORS >= 6 * O && O > 1 => self.tile::<STRIDE, O, 6, S>(s, x),
+                6.. if (STRIDE == 1 && O > 1 || STRIDE == 2 && O == 2) && S::ACCUMULATORS >= 6 * O => {
+                    self.tile::<STRIDE, O, 6, S>(s, x)
+                }
                 5.. if STRIDE == 1 && L > 1 && O >= 3 => self.tile::<STRIDE, O, 5, S>(s, x),
                 4.. if (STRIDE > 0 || L == 1) && S::ACCUMULATORS >= 4 * O => self.tile::<STRIDE, O, 4, S>(s, x),
                 3.. if STRIDE == 1 && L > 1 && O >= 3 => self.tile::<STRIDE, O, 3, S>(s, x),
@@ -109,21 +112,21 @@ impl<const L: usize, const B: usize> Segment<'_, L, B> {
         let mut sums = self.start::<O, P, S>(s, x);
         let input = &self.input[x * stride..];
         let mut weights = self.weights.as_chunks::<O>().0;
-        let full = self.full.iter().map(|offset| (offset, L));
-        for (offset, lanes) in full.chain(self.rest.iter().map(|offset| (offset, self.rest_lanes))) {
-            let pixels = &input[*offset..][..(P - 1) * stride + 1];
-            let (step, rest) = weights.split_at(lanes);
-            weights = rest;
-            for (lane, weights) in step.iter().enumerate() {
-                let mut w = [s.splat(0.0); O];
-                unroll!(O, 4, O_INDEX, { w[O_INDEX] = s.load(&weights[O_INDEX]) });
-                unroll!(P, 8, P_INDEX, {
+        if L == 1 {
+            for (offset, weights) in self.full.iter().zip(weights) {
+                let pixels = &input[*offset..][..(P - 1) * stride + 1];
+                accumulate::<O, P, L, B, S>(s, &mut sums, pixels, stride, 0, weights);
+            }
+        } else {
+            let full = self.full.iter().map(|offset| (offset, L));
+            for (offset, lanes) in full.chain(self.rest.iter().map(|offset| (offset, self.rest_lanes))) {
+                let pixels = &input[*offset..][..(P - 1) * stride + 1];
+                let (step, rest) = weights.split_at(lanes);
+                weights = rest;
+                for (lane, weights) in step.iter().enumerate() {
                     // `lane` is below `L`, a power of two: the mask only saves the check.
-                    let v = s.splat(pixels[P_INDEX * stride][lane & (L - 1)]);
-                    unroll!(O, 4, O_INDEX, {
-                        sums[P_INDEX][O_INDEX] = s.mul_add(v, w[O_INDEX], sums[P_INDEX][O_INDEX])
-                    });
-                });
+                    accumulate::<O, P, L, B, S>(s, &mut sums, pixels, stride, lane & (L - 1), weights);
+                }
             }
         }
         let (low, high) = (s.splat(self.bounds.0), s.splat(self.bounds.1));
@@ -150,4 +153,22 @@ impl<const L: usize, const B: usize> Segment<'_, L, B> {
         });
         sums
     }
+}
+
+/// Adds one input channel of each pixel, times its weights.
+#[inline(always)]
+fn accumulate<const O: usize, const P: usize, const L: usize, const B: usize, S: Simd<B>>(
+    s: S,
+    sums: &mut [[S::V; O]; P],
+    pixels: &[[f32; L]],
+    stride: usize,
+    lane: usize,
+    weights: &[[f32; B]; O],
+) {
+    let mut w = [s.splat(0.0); O];
+    unroll!(O, 4, O_INDEX, { w[O_INDEX] = s.load(&weights[O_INDEX]) });
+    unroll!(P, 8, P_INDEX, {
+        let v = s.splat(pixels[P_INDEX * stride][lane]);
+        unroll!(O, 4, O_INDEX, { sums[P_INDEX][O_INDEX] = s.mul_add(v, w[O_INDEX], sums[P_INDEX][O_INDEX]) });
+    });
 }
