@@ -155,6 +155,17 @@ pub struct Detections {
     pub latency_ms: Latency,
     /// What was seen, best score first.
     pub objects: Vec<Object>,
+    /// What describes the picture as a whole, where the model gives a vector: its length is 1, so that the dot product of
+    /// two is how much their pictures look alike.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "vector")]
+    pub embedding: Option<Vec<f32>>,
+}
+
+/// Six digits: more is below the noise of the network.
+// `serialize_with` hands over a reference.
+#[allow(clippy::ref_option)]
+fn vector<S: Serializer>(v: &Option<Vec<f32>>, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(v.iter().flatten().map(|v| (v * 1e6).round() / 1e6))
 }
 
 /// A frame with what was seen in it: what flows out of the engine.

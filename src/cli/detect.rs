@@ -16,6 +16,7 @@ use crate::detection::{Detections, FrameRef, Latency, Object, Rect, SCHEMA};
 use crate::draw::{Canvas, annotate, jpeg};
 use crate::frame::Image;
 use crate::model::engine::{Engine, EngineOptions, Outcome};
+use crate::model::package::Task;
 
 /// Quality of the annotated pictures.
 const JPEG_QUALITY: u8 = 90;
@@ -77,7 +78,9 @@ impl Detect {
         let options = EngineOptions { score: self.score, iou: self.iou, ..EngineOptions::default() };
         let options = EngineOptions { batch: options.threads, ..options };
         let mut engine = self.model.engine(&options)?;
-        note_missing_names(engine.labels());
+        if engine.spec().task != Task::Embed {
+            note_missing_names(engine.labels());
+        }
         let mut work =
             Work { engine: &mut engine, options: &self, batch: options.batch, progress: progress::counter() };
         let mut failed = false;
@@ -164,7 +167,7 @@ impl Work<'_> {
             let lines = if self.options.json {
                 vec![serde_json::to_string(&self.message(&input.name, seq, image, outcome))?]
             } else {
-                table(&input.text, seq, image, &outcome.objects)
+                table(&input.text, seq, image, &outcome)
             };
             self.progress.suspend(|| lines.iter().try_for_each(|line| print(line)))?;
             self.progress.inc(1);
@@ -190,13 +193,14 @@ impl Work<'_> {
                 total: outcome.preprocess_ms + outcome.model_ms + outcome.decode_ms,
             },
             objects: outcome.objects,
+            embedding: outcome.embedding,
         }
     }
 }
 
 /// A line an object, as people read it: boxes in pixels.
 #[allow(clippy::cast_precision_loss)]
-fn table(input: &str, seq: u64, image: &Image, objects: &[Object]) -> Vec<String> {
+fn table(input: &str, seq: u64, image: &Image, outcome: &Outcome) -> Vec<String> {
     let (w, h) = (image.width() as f32, image.height() as f32);
     let line = |o: &Object| {
         let at = if o.rect == Rect::FULL {
@@ -207,6 +211,11 @@ fn table(input: &str, seq: u64, image: &Image, objects: &[Object]) -> Vec<String
         };
         format!("{input}\t{seq}\t{:<18} {:.4}  {at}", o.label, o.score)
     };
+    let Outcome { objects, embedding, .. } = outcome;
+    if let Some(vector) = embedding {
+        let first: Vec<String> = vector.iter().take(6).map(|v| format!("{v:.4}")).collect();
+        return vec![format!("{input}\t{seq}\t[{}, …] ({} numbers)", first.join(", "), vector.len())];
+    }
     if objects.is_empty() {
         return vec![format!("{input}\t{seq}\t(nothing)")];
     }

@@ -37,7 +37,7 @@ impl Eval {
         let mut engine = self.model.engine(&options)?;
         if engine.spec().task != Task::Detect {
             return Err(Failure::new(format!(
-                "the model `{}` is a classifier; only detectors can be scored against boxes",
+                "the model `{}` finds no boxes; only detectors can be scored against boxes",
                 engine.spec().name
             )));
         }

@@ -55,7 +55,7 @@ impl Model {
         match self {
             Self::Inspect(inspect) => inspect.run(),
             Self::Profiles => {
-                profiles::names().try_for_each(|name| print(&format!("{name:<10} {}", profiles::describe(name))))
+                profiles::names().try_for_each(|name| print(&format!("{name:<14} {}", profiles::describe(name))))
             }
         }
     }

@@ -103,6 +103,7 @@ mod tests {
             config: String::new(),
             latency_ms: Latency { total, ..Latency::default() },
             objects: labels.iter().map(object).collect(),
+            embedding: None,
         }
     }
 

@@ -131,6 +131,7 @@ impl Outlet {
                 total: since(frame.captured, self.clock.monotonic()),
             },
             objects: outcome.objects,
+            embedding: outcome.embedding,
         }
     }
 

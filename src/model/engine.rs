@@ -17,7 +17,7 @@ use ocellus_onnx::{Error as GraphError, Graph, Limits, Precision};
 
 use self::runner::{Order, Runner};
 use super::heads::HeadError;
-use super::package::{Labels, Package, PackageError, Resolved, Spec, Thresholds};
+use super::package::{Labels, Package, PackageError, Resolved, Spec, Thresholds, size_input};
 use crate::config::{DeviceChoice, PrecisionChoice};
 use crate::detection::{ModelRef, Object};
 use crate::frame::{Image, PixelFormat};
@@ -104,7 +104,7 @@ pub enum EngineError {
     #[error(
         "model `{model}` has outputs of the right shapes for the head `{head}`, but many of their numbers mean nothing \
          to it on {device}: take another profile or head, or export the model as the head reads it (YOLOX without \
-         decode_in_inference, class scores after their sigmoid or softmax)"
+         decode_in_inference; class scores after their sigmoid or softmax, or logits where the head takes those)"
     )]
     Nonsense {
         /// The model's name.
@@ -143,6 +143,8 @@ impl EngineError {
 pub struct Outcome {
     /// Best score first.
     pub objects: Vec<Object>,
+    /// What describes the picture as a whole; only from models of the task `embed`.
+    pub embedding: Option<Vec<f32>>,
     /// Pixels to the model's input. Of pictures that run as one tensor, the time of all together.
     pub preprocess_ms: f64,
     /// The model; reading its outputs back included. As above.
@@ -393,10 +395,11 @@ impl Engine {
 pub fn load(package: &Package, memory_mib: Option<u64>) -> Result<Graph, EngineError> {
     let memory_bytes = memory_mib.unwrap_or_else(memory::default_mib).saturating_mul(1 << 20);
     let limits = Limits { memory_bytes, ..Limits::default() };
-    let parsed = match package.spec().and_then(|spec| spec.input.size) {
-        Some([w, h]) => Graph::parse_with_size(package.weights(), (w as usize, h as usize), &limits),
-        None => Graph::parse(package.weights(), &limits),
-    };
+    let size = package.spec().and_then(|spec| spec.input.size).map(|[w, h]| (w as usize, h as usize));
+    let parsed = parse(package.weights(), size, &limits).or_else(|error| match size_input::asked_for(&error) {
+        Some(name) => parse_with_size_input(package.weights(), name, size, &limits),
+        None => Err(error),
+    });
     // Its file is what people know a model by that can't be read.
     let path = || package.path().display().to_string();
     parsed.map_err(|error| match error {
@@ -406,6 +409,31 @@ pub fn load(package: &Package, memory_mib: Option<u64>) -> Result<Graph, EngineE
         source @ GraphError::Memory { .. } => EngineError::Memory { model: path(), source },
         source => EngineError::Graph { model: path(), source },
     })
+}
+
+fn parse(weights: &[u8], size: Option<(usize, usize)>, limits: &Limits) -> Result<Graph, GraphError> {
+    match size {
+        Some(size) => Graph::parse_with_size(weights, size, limits),
+        None => Graph::parse(weights, limits),
+    }
+}
+
+/// Loads a graph of which the input `name` takes the picture's size, fixed to that of the other input.
+fn parse_with_size_input(
+    weights: &[u8],
+    name: &str,
+    size: Option<(usize, usize)>,
+    limits: &Limits,
+) -> Result<Graph, GraphError> {
+    // Any size will do to learn what the picture's is.
+    let graph = parse(&size_input::fixed(weights, name, size.unwrap_or((640, 640))), size, limits)?;
+    match graph.inputs() {
+        [input] => match *input.shape.as_slice() {
+            [_, _, height, width] => parse(&size_input::fixed(weights, name, (width, height)), size, limits),
+            _ => Ok(graph),
+        },
+        _ => Ok(graph),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod golden;
 mod labels;
 pub(in crate::model) mod manifest;
 mod resolve;
+pub mod size_input;
 mod spec;
 
 use std::collections::BTreeMap;
@@ -110,7 +111,7 @@ pub enum PackageError {
         reason: String,
     },
     /// The description names labels that do not come with Ocellus.
-    #[error("model `{model}`: there are no labels `{name}`; there are builtin:coco80 and builtin:face")]
+    #[error("model `{model}`: there are no labels `builtin:{name}`; there are {}", labels::builtin_list())]
     NoSuchLabels {
         /// The model.
         model: String,
@@ -160,12 +161,14 @@ pub enum PackageError {
         reason: String,
     },
     /// The network's outputs are not what the head reads.
-    #[error("model `{model}`: {source}")]
+    #[error("model `{model}`: {source} ({choices})")]
     Head {
         /// The model.
         model: String,
         /// What is wrong.
         source: HeadError,
+        /// The outputs, and the heads that would fit, for people.
+        choices: Box<str>,
     },
 }
 

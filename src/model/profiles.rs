@@ -2,10 +2,13 @@
 //!
 //! A profile is a `model.toml` like any other; its name and version give way to the file's.
 
+mod recognise;
+
 use ocellus_onnx::TensorInfo;
 
+use self::recognise::fits;
 use crate::config::nearest;
-use crate::model::heads::{grid_cells_ceil, grid_cells_floor, matrix_of};
+use crate::model::heads::fitting;
 use crate::model::package::{Mistake, Spec, manifest};
 
 /// A built-in description.
@@ -21,6 +24,53 @@ const ALL: &[Profile] = &[
         about: "YOLOX detectors, exported without decode_in_inference (any size, any number of classes)",
         text: include_str!("profiles/yolox.toml"),
     },
+    Profile {
+        name: "yolov5",
+        about: "YOLOv5, v6 and v7 detectors with decoded boxes, masks left aside",
+        text: include_str!("profiles/yolov5.toml"),
+    },
+    Profile {
+        name: "yolov8",
+        about: "YOLOv8, v9, 11 and 12 detectors, masks left aside",
+        text: include_str!("profiles/yolov8.toml"),
+    },
+    Profile {
+        name: "yolo26",
+        about: "YOLO26 and YOLOv10 detectors, end to end (also any YOLO exported with NMS inside)",
+        text: include_str!("profiles/yolo26.toml"),
+    },
+    Profile {
+        name: "rtdetr",
+        about: "RT-DETR detectors: logits and boxes",
+        text: include_str!("profiles/rtdetr.toml"),
+    },
+    Profile {
+        name: "dfine",
+        about: "D-FINE and DEIM detectors: logits and boxes",
+        text: include_str!("profiles/dfine.toml"),
+    },
+    Profile {
+        name: "rtdetr-listed",
+        about: "RT-DETR and D-FINE as their own tools export them: labels, boxes and scores",
+        text: include_str!("profiles/rtdetr-listed.toml"),
+    },
+    Profile { name: "rfdetr", about: "RF-DETR detectors trained on COCO", text: include_str!("profiles/rfdetr.toml") },
+    Profile {
+        name: "detr",
+        about: "DETR and YOLOS detectors trained on COCO",
+        text: include_str!("profiles/detr.toml"),
+    },
+    Profile {
+        name: "ssd",
+        about: "SSD detectors of the ONNX Model Zoo: bboxes, labels and scores",
+        text: include_str!("profiles/ssd.toml"),
+    },
+    Profile {
+        name: "centernet",
+        about: "CenterNet detectors: heat map, sizes and offsets",
+        text: include_str!("profiles/centernet.toml"),
+    },
+    Profile { name: "centerface", about: "CenterFace face detectors", text: include_str!("profiles/centerface.toml") },
     Profile {
         name: "nanodet",
         about: "NanoDet-m detectors: strides 8, 16, 32 with a pair of outputs each",
@@ -40,6 +90,16 @@ const ALL: &[Profile] = &[
         name: "imagenet",
         about: "ImageNet-1k classifiers of the EfficientNet-Lite family",
         text: include_str!("profiles/imagenet.toml"),
+    },
+    Profile {
+        name: "torchvision",
+        about: "ImageNet-1k classifiers trained in PyTorch (torchvision, timm, Hugging Face)",
+        text: include_str!("profiles/torchvision.toml"),
+    },
+    Profile {
+        name: "dinov2",
+        about: "networks that describe a picture by a vector: DINOv2 and its kin",
+        text: include_str!("profiles/dinov2.toml"),
     },
 ];
 
@@ -62,14 +122,17 @@ pub enum ProfileError {
     },
     /// The graph looks like none of the profiles, or like several.
     #[error(
-        "the network ({graph}) looks like {}; say which with --profile ({}), or describe it in a model.toml",
-        if .candidates.is_empty() { "no built-in profile".to_owned() } else { .candidates.join(" and ") }, list()
+        "the network ({graph}) looks like {}; say which with --profile ({}), or describe it in a model.toml{}",
+        if .candidates.is_empty() { "no built-in profile".to_owned() } else { .candidates.join(" and ") }, list(),
+        if .heads.is_empty() { String::new() } else { format!(": its outputs suit the head {}", .heads.join(" or ")) }
     )]
     Ambiguous {
         /// Inputs and outputs as found.
         graph: String,
         /// Profiles that fit.
         candidates: Vec<&'static str>,
+        /// Heads that fit.
+        heads: Vec<&'static str>,
     },
 }
 
@@ -112,65 +175,33 @@ pub fn get(name: &str) -> Result<Spec, ProfileError> {
 /// # Errors
 /// [`ProfileError::Ambiguous`] where no profile or more than one fits.
 pub fn recognise(inputs: &[TensorInfo], outputs: &[TensorInfo]) -> Result<&'static str, ProfileError> {
-    let candidates: Vec<&'static str> = match inputs {
-        [input] => match input.shape.as_slice() {
-            [_, 3, height, width] => names().filter(|name| fits(name, (*width, *height), outputs)).collect(),
-            _ => Vec::new(),
+    let size = match inputs {
+        [input] => match *input.shape.as_slice() {
+            [_, 3, height, width] => Some((width, height)),
+            _ => None,
         },
-        _ => Vec::new(),
+        _ => None,
     };
-    match candidates.as_slice() {
-        [one] => Ok(one),
-        _ => Err(ProfileError::Ambiguous { graph: signature(inputs, outputs), candidates }),
+    let candidates: Vec<&'static str> =
+        size.map(|size| names().filter(|name| fits(name, size, outputs)).collect()).unwrap_or_default();
+    if let [one] = candidates.as_slice() {
+        return Ok(one);
     }
-}
-
-fn fits(profile: &str, size: (usize, usize), outputs: &[TensorInfo]) -> bool {
-    match profile {
-        "yolox" => fits_yolox(size, outputs),
-        "nanodet" => fits_gfl(size, outputs, &[8, 16, 32]),
-        "picodet" => fits_gfl(size, outputs, &[8, 16, 32, 64]),
-        "ultraface" => fits_ultraface(outputs),
-        "imagenet" => matches!(outputs, [only] if matches!(only.shape.as_slice(), [_, 1000])),
-        _ => false,
-    }
-}
-
-fn fits_yolox(size: (usize, usize), outputs: &[TensorInfo]) -> bool {
-    let anchors: usize = [8, 16, 32].iter().map(|s| grid_cells_floor(size, *s)).sum();
-    match outputs {
-        [only] => matches!(matrix_of(only), Some((rows, columns)) if rows == anchors && columns > 5),
-        _ => false,
-    }
-}
-
-fn fits_gfl(size: (usize, usize), outputs: &[TensorInfo], strides: &[usize]) -> bool {
-    let count = |rows: usize, is_box: bool| {
-        outputs.iter().filter_map(matrix_of).filter(|(n, columns)| *n == rows && (*columns == 32) == is_box).count()
-    };
-    outputs.len() == 2 * strides.len()
-        && strides.iter().all(|s| {
-            let rows = grid_cells_ceil(size, *s);
-            count(rows, true) == 1 && count(rows, false) == 1
-        })
-}
-
-fn fits_ultraface(outputs: &[TensorInfo]) -> bool {
-    let find = |name: &str| outputs.iter().find(|o| o.name == name).and_then(matrix_of);
-    match (find("scores"), find("boxes")) {
-        (Some((scores, 2)), Some((boxes, 4))) => outputs.len() == 2 && scores == boxes,
-        _ => false,
-    }
+    let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let heads = size.map(|(w, h)| fitting((side(w), side(h)), outputs)).unwrap_or_default();
+    Err(ProfileError::Ambiguous { graph: signature(inputs, outputs), candidates, heads })
 }
 
 /// Inputs and outputs as people read them: `images [1, 3, 416, 416] → output [1, 3549, 85]`.
 fn signature(inputs: &[TensorInfo], outputs: &[TensorInfo]) -> String {
-    let side = |tensors: &[TensorInfo]| {
-        let shown: Vec<String> = tensors.iter().take(8).map(|t| format!("{} {:?}", t.name, t.shape)).collect();
-        let more = if tensors.len() > 8 { ", …" } else { "" };
-        format!("{}{more}", shown.join(", "))
-    };
-    format!("{} → {}", side(inputs), side(outputs))
+    format!("{} → {}", shown(inputs), shown(outputs))
+}
+
+/// Tensors with their shapes, the first few of them.
+pub(in crate::model) fn shown(tensors: &[TensorInfo]) -> String {
+    let shown: Vec<String> = tensors.iter().take(8).map(|t| format!("{} {:?}", t.name, t.shape)).collect();
+    let more = if tensors.len() > 8 { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 #[cfg(test)]
@@ -186,13 +217,19 @@ mod tests {
         of(classes).chain(of(32)).collect()
     }
 
+    fn lists(boxes: &str) -> Vec<TensorInfo> {
+        vec![tensor("labels", &[1, 300]), tensor(boxes, &[1, 300, 4]), tensor("scores", &[1, 300])]
+    }
+
     #[test]
     fn every_profile_reads_and_has_its_evaluation_thresholds() {
         for profile in ALL {
             assert_eq!(describe(profile.name), profile.about);
             assert!(get(profile.name).is_ok(), "{:?}", get(profile.name));
         }
-        for (name, score, nms) in [("yolox", 0.001, 0.65), ("nanodet", 0.05, 0.6), ("picodet", 0.025, 0.6)] {
+        for (name, score, nms) in
+            [("yolox", 0.001, 0.65), ("nanodet", 0.05, 0.6), ("picodet", 0.025, 0.6), ("yolov8", 0.001, 0.7)]
+        {
             let evaluation = get(name).unwrap().evaluation;
             assert_eq!((evaluation.score, evaluation.nms), (score, nms), "{name}");
         }
@@ -215,6 +252,21 @@ mod tests {
             ("nanodet", image(320, 320), gfl(&[1600, 400, 100], 80)),
             ("picodet", image(320, 320), gfl(&[1600, 400, 100, 25], 80)),
             ("imagenet", image(224, 224), vec![tensor("logits", &[1, 1000])]),
+            ("yolov8", image(640, 640), vec![tensor("output0", &[1, 84, 8400])]),
+            ("yolov8", image(640, 640), vec![tensor("a", &[1, 116, 8400]), tensor("b", &[1, 32, 160, 160])]),
+            ("yolov5", image(640, 640), vec![tensor("output0", &[1, 25200, 85])]),
+            ("yolo26", image(640, 640), vec![tensor("output0", &[1, 300, 6])]),
+            ("rtdetr", image(640, 640), vec![tensor("logits", &[1, 300, 80]), tensor("pred_boxes", &[1, 300, 4])]),
+            ("detr", image(800, 800), vec![tensor("logits", &[1, 100, 92]), tensor("pred_boxes", &[1, 100, 4])]),
+            ("rfdetr", image(560, 560), vec![tensor("dets", &[1, 300, 4]), tensor("labels", &[1, 300, 91])]),
+            ("rtdetr-listed", image(640, 640), lists("boxes")),
+            ("ssd", image(1200, 1200), lists("bboxes")),
+            (
+                "centernet",
+                image(64, 64),
+                vec![tensor("hm", &[1, 80, 16, 16]), tensor("wh", &[1, 2, 16, 16]), tensor("reg", &[1, 2, 16, 16])],
+            ),
+            ("centerface", image(64, 64), [1, 2, 2, 10].map(|c| tensor("o", &[1, c, 16, 16])).to_vec()),
             ("ultraface", image(240, 320), vec![tensor("scores", &[1, 4420, 2]), tensor("boxes", &[1, 4420, 4])]),
         ];
         for (name, inputs, outputs) in cases {
@@ -225,10 +277,13 @@ mod tests {
     #[test]
     fn what_is_not_known_lists_the_choices() {
         let inputs = [tensor("images", &[1, 3, 640, 640])];
-        let outputs = [tensor("output0", &[1, 84, 8400])];
+        let outputs = [tensor("output0", &[1, 84, 8401])];
         let message = recognise(&inputs, &outputs).unwrap_err().to_string();
-        assert!(message.contains("output0 [1, 84, 8400]"), "{message}");
-        assert!(message.contains("yolox, nanodet, picodet, ultraface, imagenet"), "{message}");
+        assert!(message.contains("output0 [1, 84, 8401]"), "{message}");
+        assert!(names().all(|name| message.contains(name)), "{message}");
+        assert!(message.contains("suit the head yolo with layout = \"v5\" or yolo with layout = \"v8\""), "{message}");
+        let vector = recognise(&inputs, &[tensor("features", &[1, 384])]).unwrap_err().to_string();
+        assert!(vector.ends_with("suit the head classify or embedding"), "{vector}");
         assert!(recognise(&[], &outputs).is_err());
         assert!(recognise(&inputs, &[]).is_err());
         // Bins and classes can't be told apart.

@@ -95,6 +95,7 @@ fn scored_image(camera: &str, seq: u64, labels: &[&str], image: Image) -> Scored
         config: "sha256:1".to_owned(),
         latency_ms: Latency::default(),
         objects: labels.iter().enumerate().map(object).collect(),
+        embedding: None,
     };
     let frame = Frame { camera: camera.into(), seq, captured_at, captured: Instant::now(), image };
     Scored { frame, detections: Arc::new(detections) }

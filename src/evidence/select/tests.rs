@@ -40,6 +40,7 @@ fn of_camera(camera: &str, seq: u64, objects: &[(&str, f32, [f32; 4])]) -> Score
         config: "sha256:1".to_owned(),
         latency_ms: Latency::default(),
         objects: objects.iter().map(object).collect(),
+        embedding: None,
     };
     let frame = Frame { camera: camera.into(), seq, captured_at, captured: *START + since_start, image };
     Scored { frame, detections: Arc::new(detections) }

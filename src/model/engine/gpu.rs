@@ -160,8 +160,9 @@ impl GpuRunner {
             decoded.push((found, ms(decoding, Instant::now())));
         }
         let read_back_bytes = bytes / flight.size.max(1) as u64;
-        ready.extend(decoded.into_iter().map(|(Found { objects, invalid }, decode_ms)| Outcome {
+        ready.extend(decoded.into_iter().map(|(Found { objects, invalid, embedding }, decode_ms)| Outcome {
             objects,
+            embedding,
             invalid,
             preprocess_ms: ms(flight.started, flight.prepared),
             model_ms: ms(flight.prepared, modelled),

@@ -182,9 +182,10 @@ impl Decoder<'_> {
         let modelled = Instant::now();
         let slices: Vec<&[f32]> = outputs.iter().map(|t| t.data.as_slice()).collect();
         let placement = input.placement(image);
-        let Found { objects, invalid } = self.found(&slices, &placement, (image.width(), image.height()))?;
+        let Found { objects, invalid, embedding } = self.found(&slices, &placement, (image.width(), image.height()))?;
         Ok(Outcome {
             objects,
+            embedding,
             invalid,
             preprocess_ms: ms(started, prepared),
             model_ms: ms(prepared, modelled),

@@ -3,6 +3,7 @@
 use ocellus_onnx::TensorInfo;
 
 use super::candidates::Collector;
+use super::find::Outputs;
 use super::{Decoded, HeadError, Level, Rows, Selection, float, matrix_of, values};
 
 const NAME: &str = "boxes";
@@ -31,14 +32,15 @@ impl Boxes {
         size: (usize, usize),
         outputs: &[TensorInfo],
     ) -> Result<Self, HeadError> {
-        let (scores, scores_info) = find(outputs, scores)?;
-        let (boxes, boxes_info) = find(outputs, boxes)?;
+        let outputs = Outputs { head: NAME, all: outputs };
+        let (scores, scores_info) = outputs.named(scores)?;
+        let (boxes, boxes_info) = outputs.named(boxes)?;
         let background = usize::from(background);
         let (rows, columns) = matrix_of(scores_info)
             .filter(|(_, columns)| *columns > background)
-            .ok_or_else(|| wrong(scores_info, "[batch, boxes, classes]".to_owned()))?;
+            .ok_or_else(|| outputs.wrong(scores_info, "[batch, boxes, classes]".to_owned()))?;
         if matrix_of(boxes_info) != Some((rows, 4)) {
-            return Err(wrong(boxes_info, format!("[batch, {rows}, 4]")));
+            return Err(outputs.wrong(boxes_info, format!("[batch, {rows}, 4]")));
         }
         let size = (float(size.0), float(size.1));
         let scale = if normalised { size } else { (1.0, 1.0) };
@@ -74,16 +76,4 @@ impl Boxes {
         }
         Ok(found.finish())
     }
-}
-
-fn find<'t>(outputs: &'t [TensorInfo], name: &str) -> Result<(usize, &'t TensorInfo), HeadError> {
-    outputs.iter().enumerate().find(|(_, o)| o.name == name).ok_or_else(|| HeadError::Missing {
-        head: NAME,
-        name: name.to_owned(),
-        got: outputs.iter().map(|o| format!("`{}`", o.name)).collect::<Vec<_>>().join(", "),
-    })
-}
-
-fn wrong(output: &TensorInfo, expected: String) -> HeadError {
-    HeadError::Shape { head: NAME, output: output.name.clone(), expected, got: output.shape.clone() }
 }

@@ -28,6 +28,8 @@ pub struct Decoded {
     /// Values dropped because they mean nothing: scores that are no probability, edges of boxes that are not
     /// finite or far outside the input.
     pub invalid: usize,
+    /// What describes the picture as a whole, of length 1; only from the head `embedding`.
+    pub embedding: Option<Vec<f32>>,
 }
 
 /// How far above 1 rounding may lift a probability, and below 0 push it.
@@ -76,6 +78,16 @@ impl Collector {
         if self.found.candidates.len() >= 4 * MAX_CANDIDATES {
             self.compact();
         }
+    }
+
+    /// Counts a candidate that means nothing for another reason than its score or box.
+    pub(super) fn drop_one(&mut self) {
+        self.found.invalid += 1;
+    }
+
+    /// Counts that all of `rows` proposals mean nothing.
+    pub(super) fn drop_many(&mut self, rows: usize) {
+        self.found.invalid += rows;
     }
 
     fn compact(&mut self) {

@@ -3,6 +3,7 @@
 use ocellus_onnx::TensorInfo;
 
 use super::candidates::Collector;
+use super::math::{look_like_probabilities, sigmoid, softmax, softmax_parts};
 use super::{Activation, Decoded, HeadError, float, values};
 
 const NAME: &str = "classify";
@@ -47,15 +48,16 @@ impl Classify {
 
     pub(super) fn decode(&self, outputs: &[&[f32]], score: f32) -> Result<Decoded, HeadError> {
         let output = values(outputs, 0, self.classes)?;
-        let finite = || output.iter().copied().filter(|v| v.is_finite());
-        let top = finite().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = finite().map(|v| (v - top).exp()).sum();
+        let parts = softmax_parts(output);
         let mut found = Collector::new(score, self.size);
+        if self.activation != Activation::None && is_distribution(output) {
+            found.drop_many(self.classes);
+        }
         for (class, value) in output.iter().enumerate() {
             let probability = match self.activation {
                 // What is not finite stays so, and is dropped and counted.
-                Activation::Softmax if value.is_finite() => (value - top).exp() / sum,
-                Activation::Softmax => f32::NAN,
+                Activation::Softmax => softmax(*value, parts),
+                Activation::Sigmoid => sigmoid(*value),
                 Activation::None => *value,
             };
             if found.admits(probability) {
@@ -66,4 +68,9 @@ impl Classify {
         decoded.candidates.truncate(self.top_k);
         Ok(decoded)
     }
+}
+
+/// Whether the network made probabilities already: no logits are all 0 to 1 and add up to 1.
+fn is_distribution(output: &[f32]) -> bool {
+    output.len() > 1 && look_like_probabilities(output) && (output.iter().sum::<f32>() - 1.0).abs() < 1e-3
 }

@@ -10,78 +10,39 @@
 mod boxes;
 mod candidates;
 mod classify;
+mod detr;
+mod embedding;
+mod find;
+mod fitting;
 mod gfl;
+mod heatmap;
+mod listed;
+mod math;
 mod selection;
+mod spec;
+mod ssd;
+mod yolo;
+mod yolo_raw;
 mod yolox;
 
 use ocellus_onnx::TensorInfo;
-use serde::{Deserialize, Serialize};
 
 pub use self::boxes::Boxes;
 pub use self::candidates::{Candidate, Decoded, MAX_CANDIDATES};
 pub use self::classify::Classify;
+pub use self::detr::Detr;
+pub use self::embedding::{Embedding, Pool};
+pub(in crate::model) use self::find::map_of;
+pub use self::fitting::fitting;
 pub use self::gfl::Gfl;
+pub use self::heatmap::{Heatmap, HeatmapSpec, Sizes};
+pub use self::listed::Listed;
 pub use self::selection::{Level, Rows, Selection, Sparse};
+pub use self::spec::{Activation, HeadSpec};
+pub use self::ssd::{Ssd, SsdSpec};
+pub use self::yolo::{Yolo, YoloLayout, YoloSpec};
+pub use self::yolo_raw::YoloRaw;
 pub use self::yolox::Yolox;
-
-/// Which head, and its parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum HeadSpec {
-    /// One output `[N, 5 + classes]`: box relative to the grid, objectness, classes; sigmoid done.
-    Yolox {
-        /// Pixels a grid cell, finest first.
-        strides: Vec<u32>,
-    },
-    /// Generalised focal loss: per stride `[N, classes]` (sigmoid done) and `[N, 4 * bins]` (logits).
-    Gfl {
-        /// Pixels a grid cell, finest first.
-        strides: Vec<u32>,
-        /// Bins of each side's distribution.
-        bins: usize,
-    },
-    /// Two outputs, `[N, classes]` and `[N, 4]`: scores and decoded boxes, left, top, right, bottom.
-    Boxes {
-        /// Name of the scores' output.
-        scores: String,
-        /// Name of the boxes' output.
-        boxes: String,
-        /// Whether the first column of the scores is the background, which is not a class.
-        background: bool,
-        /// Whether boxes are fractions of the input, not its pixels.
-        normalised: bool,
-    },
-    /// One output `[classes]`.
-    Classify {
-        /// What makes probabilities of the output.
-        activation: Activation,
-        /// Most classes reported.
-        top_k: usize,
-    },
-}
-
-impl HeadSpec {
-    /// Its name in a `model.toml`.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Yolox { .. } => "yolox",
-            Self::Gfl { .. } => "gfl",
-            Self::Boxes { .. } => "boxes",
-            Self::Classify { .. } => "classify",
-        }
-    }
-}
-
-/// What makes probabilities of a classifier's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Activation {
-    /// The output is logits.
-    Softmax,
-    /// The output is probabilities.
-    None,
-}
 
 /// Why a head and a network do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +66,21 @@ pub enum HeadError {
         name: String,
         /// The outputs that there are.
         got: String,
+    },
+    /// No output, or more than one, looks like what the head reads.
+    #[error(
+        "{fitting} outputs look like the {shape} that the head `{head}` reads as `{key}`; say which with `{key} = \"NAME\"` \
+         under [head] of a model.toml"
+    )]
+    Unclear {
+        /// Kind of head.
+        head: &'static str,
+        /// What the output is called in a description.
+        key: &'static str,
+        /// The shape looked for, for people.
+        shape: &'static str,
+        /// How many there are.
+        fitting: usize,
     },
     /// An output has another shape than the head, its strides and the input's size imply.
     #[error("output `{output}` has shape {got:?}, but the head `{head}` expects {expected}")]
@@ -135,12 +111,26 @@ pub enum HeadError {
 pub enum Head {
     /// See [`HeadSpec::Yolox`].
     Yolox(Yolox),
+    /// See [`HeadSpec::Yolo`].
+    Yolo(Yolo),
+    /// See [`HeadSpec::Yolo`], layout `raw`.
+    YoloRaw(YoloRaw),
     /// See [`HeadSpec::Gfl`].
     Gfl(Gfl),
     /// See [`HeadSpec::Boxes`].
     Boxes(Boxes),
+    /// See [`HeadSpec::Detr`].
+    Detr(Detr),
+    /// See [`HeadSpec::Listed`].
+    Listed(Listed),
+    /// See [`HeadSpec::Ssd`].
+    Ssd(Ssd),
+    /// See [`HeadSpec::Heatmap`].
+    Heatmap(Heatmap),
     /// See [`HeadSpec::Classify`].
     Classify(Classify),
+    /// See [`HeadSpec::Embedding`].
+    Embedding(Embedding),
 }
 
 impl Head {
@@ -153,35 +143,62 @@ impl Head {
         let size = (size.0 as usize, size.1 as usize);
         Ok(match spec {
             HeadSpec::Yolox { strides } => Self::Yolox(Yolox::new(strides, size, outputs)?),
+            HeadSpec::Yolo(spec) if spec.layout == YoloLayout::Raw => Self::YoloRaw(YoloRaw::new(spec, size, outputs)?),
+            HeadSpec::Yolo(spec) => Self::Yolo(Yolo::new(spec, size, outputs)?),
             HeadSpec::Gfl { strides, bins } => Self::Gfl(Gfl::new(strides, *bins, size, outputs)?),
             HeadSpec::Boxes { scores, boxes, background, normalised } => {
                 Self::Boxes(Boxes::new([scores, boxes], *background, *normalised, size, outputs)?)
             }
+            HeadSpec::Detr { activation, scores, boxes } => {
+                Self::Detr(Detr::new(*activation, [scores.as_deref(), boxes.as_deref()], size, outputs)?)
+            }
+            HeadSpec::Listed { labels, boxes, scores, background, normalised } => {
+                let names = [labels.as_deref(), boxes.as_deref(), scores.as_deref()];
+                Self::Listed(Listed::new(names, *background, *normalised, size, outputs)?)
+            }
+            HeadSpec::Ssd(spec) => Self::Ssd(Ssd::new(spec, size, outputs)?),
+            HeadSpec::Heatmap(spec) => Self::Heatmap(Heatmap::new(spec, size, outputs)?),
             HeadSpec::Classify { activation, top_k } => {
                 Self::Classify(Classify::new(*activation, *top_k, size, outputs)?)
             }
+            HeadSpec::Embedding { pool, output } => Self::Embedding(Embedding::new(*pool, output.as_deref(), outputs)?),
         })
     }
 
-    /// How many classes the network tells apart.
+    /// How many classes the network tells apart; none where its outputs don't show that, because it gives classes by
+    /// number, or where it has none.
     #[must_use]
-    pub fn classes(&self) -> usize {
+    pub fn classes(&self) -> Option<usize> {
         match self {
-            Self::Yolox(head) => head.classes(),
-            Self::Gfl(head) => head.classes(),
-            Self::Boxes(head) => head.classes(),
-            Self::Classify(head) => head.classes(),
+            Self::Yolox(head) => Some(head.classes()),
+            Self::Yolo(head) => head.classes(),
+            Self::YoloRaw(head) => Some(head.classes()),
+            Self::Gfl(head) => Some(head.classes()),
+            Self::Boxes(head) => Some(head.classes()),
+            Self::Detr(head) => Some(head.classes()),
+            Self::Ssd(head) => Some(head.classes()),
+            Self::Heatmap(head) => Some(head.classes()),
+            Self::Classify(head) => Some(head.classes()),
+            Self::Listed(_) | Self::Embedding(_) => None,
         }
     }
 
-    /// How many proposals the network makes for a picture: anchors, or the classes of a classifier.
+    /// How many proposals the network makes for a picture: anchors, queries, cells, the classes of a classifier, the
+    /// numbers of a vector.
     #[must_use]
     pub fn rows(&self) -> usize {
         match self {
             Self::Yolox(head) => head.rows(),
+            Self::Yolo(head) => head.rows(),
+            Self::YoloRaw(head) => head.rows(),
             Self::Gfl(head) => head.rows(),
             Self::Boxes(head) => head.rows(),
+            Self::Detr(head) => head.rows(),
+            Self::Listed(head) => head.rows(),
+            Self::Ssd(head) => head.rows(),
+            Self::Heatmap(head) => head.rows(),
             Self::Classify(head) => head.classes(),
+            Self::Embedding(head) => head.rows(),
         }
     }
 
@@ -190,9 +207,17 @@ impl Head {
     pub fn selection(&self) -> Option<Selection> {
         match self {
             Self::Yolox(head) => Some(head.selection()),
+            Self::Yolo(head) => Some(head.selection()),
             Self::Gfl(head) => Some(head.selection()),
             Self::Boxes(head) => Some(head.selection()),
-            Self::Classify(_) => None,
+            Self::Detr(head) => head.selection(),
+            // Softmax and peaks take neighbours; lists are short.
+            Self::YoloRaw(_)
+            | Self::Listed(_)
+            | Self::Ssd(_)
+            | Self::Heatmap(_)
+            | Self::Classify(_)
+            | Self::Embedding(_) => None,
         }
     }
 
@@ -204,9 +229,16 @@ impl Head {
     pub fn decode(&self, outputs: &[&[f32]], score: f32) -> Result<Decoded, HeadError> {
         match self {
             Self::Yolox(head) => head.decode(outputs, score),
+            Self::Yolo(head) => head.decode(outputs, score),
+            Self::YoloRaw(head) => head.decode(outputs, score),
             Self::Gfl(head) => head.decode(outputs, score),
             Self::Boxes(head) => head.decode(outputs, score),
+            Self::Detr(head) => head.decode(outputs, score),
+            Self::Listed(head) => head.decode(outputs, score),
+            Self::Ssd(head) => head.decode(outputs, score),
+            Self::Heatmap(head) => head.decode(outputs, score),
             Self::Classify(head) => head.decode(outputs, score),
+            Self::Embedding(head) => head.decode(outputs),
         }
     }
 }

@@ -11,8 +11,18 @@ const MAX_LABELS: usize = 65_536;
 /// The longest name of a class, in characters.
 const MAX_LENGTH: usize = 200;
 
-const COCO80: &str = include_str!("../labels/coco80.txt");
-const FACE: &str = "face";
+/// The lists that come with Ocellus. `coco91` is by COCO's own category numbers, with `N/A` where there is none.
+const BUILTIN: [(&str, &str); 4] = [
+    ("coco80", include_str!("../labels/coco80.txt")),
+    ("coco91", include_str!("../labels/coco91.txt")),
+    ("imagenet", include_str!("../labels/imagenet.txt")),
+    ("face", "face"),
+];
+
+/// The names of the lists that come with Ocellus, for people.
+pub(super) fn builtin_list() -> String {
+    BUILTIN.map(|(name, _)| format!("builtin:{name}")).join(", ")
+}
 
 /// Names of a model's classes, by index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +67,9 @@ impl Labels {
         Ok(Self { names: names.into(), named: true })
     }
 
-    /// The list that comes with Ocellus under this name: `coco80`, `face`.
+    /// The list that comes with Ocellus under this name.
     pub(super) fn builtin(name: &str) -> Option<Self> {
-        let text = match name {
-            "coco80" => COCO80,
-            "face" => FACE,
-            _ => return None,
-        };
+        let (_, text) = BUILTIN.iter().find(|(known, _)| *known == name)?;
         Self::parse(text).ok()
     }
 
@@ -148,6 +154,21 @@ mod tests {
         let labels = Labels::builtin("coco80").unwrap();
         assert_eq!(labels.len(), 80);
         assert_eq!((&*labels.name(0), &*labels.name(79)), ("person", "toothbrush"));
+    }
+
+    #[test]
+    fn the_other_lists_are_by_their_numbers() {
+        let coco = Labels::builtin("coco91").unwrap();
+        let by_number = [(0, "N/A"), (1, "person"), (12, "N/A"), (13, "stop sign"), (90, "toothbrush")];
+        assert!(by_number.iter().all(|(class, name)| &*coco.name(*class) == *name), "{coco:?}");
+        let known: Vec<&str> = coco.iter().map(AsRef::as_ref).filter(|name| *name != "N/A").collect();
+        let dense = Labels::builtin("coco80").unwrap();
+        assert_eq!(known, dense.iter().map(AsRef::as_ref).collect::<Vec<&str>>());
+        let imagenet = Labels::builtin("imagenet").unwrap();
+        assert_eq!((coco.len(), imagenet.len()), (91, 1000));
+        let by_number = [(0, "tench"), (130, "flamingo"), (272, "coyote"), (862, "torch"), (999, "toilet tissue")];
+        assert!(by_number.iter().all(|(class, name)| &*imagenet.name(*class) == *name), "{imagenet:?}");
+        assert!(builtin_list().contains("builtin:imagenet"));
     }
 
     #[test]

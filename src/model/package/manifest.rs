@@ -1,11 +1,13 @@
 //! Reads `model.toml`: TOML to [`Spec`], or every mistake with its line and what would be right.
 
+mod head;
+
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
+use self::head::{HeadTable, head};
 use super::spec::{DEFAULT_WEIGHTS, EvaluationThresholds, Golden, Input, Provenance, Spec, Task, Thresholds, is_name};
 use crate::config::{PrecisionChoice, nearest};
-use crate::model::heads::{Activation, HeadSpec};
 use crate::model::input::{Channels, Letterbox};
 
 /// The longest side of a network's input, in pixels.
@@ -62,29 +64,6 @@ struct InputTable {
     mean: Option<[f32; 3]>,
     std: Option<[f32; 3]>,
     scale: Option<f32>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-enum Kind {
-    Yolox,
-    Gfl,
-    Boxes,
-    Classify,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HeadTable {
-    kind: Kind,
-    strides: Option<Vec<u32>>,
-    bins: Option<usize>,
-    scores: Option<String>,
-    boxes: Option<String>,
-    background: Option<bool>,
-    normalised: Option<bool>,
-    activation: Option<Activation>,
-    top_k: Option<usize>,
 }
 
 #[derive(Deserialize, Default)]
@@ -204,52 +183,6 @@ fn input(table: InputTable, checks: &mut Checks) -> Input {
         "`scale` takes a number above 0, as pixel values are multiplied by it".to_owned()
     });
     input
-}
-
-fn head(table: HeadTable, task: Task, checks: &mut Checks) -> HeadSpec {
-    let kind = table.kind;
-    checks.that((kind == Kind::Classify) == (task == Task::Classify), &["head", "kind"], || {
-        "head `classify` goes with `task = \"classify\"`, every other with `task = \"detect\"`".to_owned()
-    });
-    let set = [
-        ("strides", table.strides.is_some(), matches!(kind, Kind::Yolox | Kind::Gfl)),
-        ("bins", table.bins.is_some(), kind == Kind::Gfl),
-        ("scores", table.scores.is_some(), kind == Kind::Boxes),
-        ("boxes", table.boxes.is_some(), kind == Kind::Boxes),
-        ("background", table.background.is_some(), kind == Kind::Boxes),
-        ("normalised", table.normalised.is_some(), kind == Kind::Boxes),
-        ("activation", table.activation.is_some(), kind == Kind::Classify),
-        ("top_k", table.top_k.is_some(), kind == Kind::Classify),
-    ];
-    for (key, present, fits) in set {
-        checks.that(!present || fits, &["head", key], || {
-            let valid: Vec<&str> = set.iter().filter(|s| s.2).map(|s| s.0).collect();
-            format!("`{key}` means nothing to this kind of head; it takes {}", valid.join(", "))
-        });
-    }
-    let strides = table.strides.unwrap_or_else(|| vec![8, 16, 32]);
-    let bins = table.bins.unwrap_or(8);
-    let top_k = table.top_k.unwrap_or(5);
-    let ascending = strides.windows(2).all(|w| matches!(w, [a, b] if a < b));
-    let good = ascending && (1..=8).contains(&strides.len());
-    checks.that(good && strides.iter().all(|s| (1..=1024).contains(s)), &["head", "strides"], || {
-        "`strides` takes 1 to 8 ascending numbers of pixels, each 1 to 1024, as [8, 16, 32]".to_owned()
-    });
-    checks.that((2..=64).contains(&bins), &["head", "bins"], || format!("`bins` is {bins}; it takes 2 to 64"));
-    checks.that((1..=MAX_DETECTIONS).contains(&top_k), &["head", "top_k"], || {
-        format!("`top_k` is {top_k}; it takes 1 to {MAX_DETECTIONS}")
-    });
-    match kind {
-        Kind::Yolox => HeadSpec::Yolox { strides },
-        Kind::Gfl => HeadSpec::Gfl { strides, bins },
-        Kind::Boxes => HeadSpec::Boxes {
-            scores: table.scores.unwrap_or_else(|| "scores".to_owned()),
-            boxes: table.boxes.unwrap_or_else(|| "boxes".to_owned()),
-            background: table.background.unwrap_or(false),
-            normalised: table.normalised.unwrap_or(true),
-        },
-        Kind::Classify => HeadSpec::Classify { activation: table.activation.unwrap_or(Activation::Softmax), top_k },
-    }
 }
 
 struct Checks<'t> {

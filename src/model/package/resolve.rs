@@ -6,7 +6,7 @@ use super::labels::LabelFile;
 use super::spec::{DEFAULT_LABELS, Spec, Task, Thresholds};
 use super::{BUILTIN, Labels, Origin, Package, PackageError, bare_spec};
 use crate::detection::{ModelRef, Object, Rect};
-use crate::model::heads::{Candidate, Head, HeadError, Selection};
+use crate::model::heads::{Candidate, Head, HeadError, Selection, fitting};
 use crate::model::input::Placement;
 use crate::model::preprocess::InputSpec;
 use crate::model::{nms, profiles};
@@ -32,6 +32,8 @@ pub struct Found {
     pub objects: Vec<Object>,
     /// Values dropped because they mean nothing. Above 0 the description, the network or the device is at fault.
     pub invalid: usize,
+    /// What describes the picture as a whole, of length 1; only from the head `embedding`.
+    pub embedding: Option<Vec<f32>>,
 }
 
 impl Package {
@@ -52,8 +54,7 @@ impl Package {
         };
         let size = input_size(&spec, inputs)?;
         spec.input.size = Some([size.0, size.1]);
-        let head = Head::new(&spec.head, size, outputs)
-            .map_err(|source| PackageError::Head { model: spec.name.clone(), source })?;
+        let head = Head::new(&spec.head, size, outputs).map_err(|source| unfit(&spec, source, size, outputs))?;
         let (labels, digest) = match &self.origin {
             Origin::Directory { labels, digest } => {
                 (directory_labels(&spec, labels.as_ref(), head.classes())?, digest.clone())
@@ -72,7 +73,7 @@ impl Package {
         &self,
         spec: &mut Spec,
         asked: Option<&LabelFile>,
-        classes: usize,
+        classes: Option<usize>,
     ) -> Result<(Labels, Option<LabelFile>), PackageError> {
         if let Some(file) = asked {
             check_count(spec, &file.labels, classes, &file.path.display().to_string())?;
@@ -81,7 +82,7 @@ impl Package {
         }
         if let Some(path) = self.labels_beside() {
             let file = LabelFile::read(path)?;
-            if file.labels.len() == classes {
+            if fits(&file.labels, classes) {
                 spec.labels = Some(DEFAULT_LABELS.to_owned());
                 return Ok((file.labels.clone(), Some(file)));
             }
@@ -89,15 +90,15 @@ impl Package {
                 model = spec.name,
                 file = %file.path.display(),
                 labels = file.labels.len(),
-                classes,
+                classes = classes.unwrap_or_default(),
                 "Labels beside the model do not fit its number of classes and are left aside."
             );
         }
-        if let Some(labels) = builtin(spec)?.filter(|labels| labels.len() == classes) {
+        if let Some(labels) = builtin(spec)?.filter(|labels| fits(labels, classes)) {
             return Ok((labels, None));
         }
         spec.labels = None;
-        Ok((Labels::numbered(classes), None))
+        Ok((Labels::numbered(classes.unwrap_or(0)), None))
     }
 }
 
@@ -139,6 +140,7 @@ impl Resolved {
             zones: Vec::new(),
         };
         let objects = match self.spec.task {
+            Task::Embed => Vec::new(),
             Task::Classify => {
                 let best = decoded.candidates.iter().take(thresholds.max_detections);
                 best.map(|c| object(c, Rect::FULL)).collect()
@@ -148,7 +150,7 @@ impl Resolved {
                 .filter_map(|c| Some(object(c, in_frame(c, placement, source)?)))
                 .collect(),
         };
-        Ok(Found { objects, invalid: decoded.invalid })
+        Ok(Found { objects, invalid: decoded.invalid, embedding: decoded.embedding })
     }
 }
 
@@ -163,6 +165,14 @@ fn in_frame(c: &Candidate, placement: &Placement, source: (u32, u32)) -> Option<
     let (y1, y2) = (part(y1, h), part(y2, h));
     // False for NaN as well.
     (x2 > x1 && y2 > y1).then_some(Rect { x: x1, y: y1, w: x2 - x1, h: y2 - y1 })
+}
+
+/// The error for outputs that the head does not read: what there is, and what would read it.
+fn unfit(spec: &Spec, source: HeadError, size: (u32, u32), outputs: &[TensorInfo]) -> PackageError {
+    let fitting = fitting(size, outputs);
+    let fitting = if fitting.is_empty() { "none".to_owned() } else { fitting.join(", ") };
+    let choices = format!("its outputs: {}; heads that suit their shapes: {fitting}", profiles::shown(outputs)).into();
+    PackageError::Head { model: spec.name.clone(), source, choices }
 }
 
 fn input_size(spec: &Spec, inputs: &[TensorInfo]) -> Result<(u32, u32), PackageError> {
@@ -190,21 +200,31 @@ fn input_size(spec: &Spec, inputs: &[TensorInfo]) -> Result<(u32, u32), PackageE
     }
 }
 
-fn directory_labels(spec: &Spec, file: Option<&LabelFile>, classes: usize) -> Result<Labels, PackageError> {
+fn directory_labels(spec: &Spec, file: Option<&LabelFile>, classes: Option<usize>) -> Result<Labels, PackageError> {
     let (labels, origin) = match (file, builtin(spec)?) {
         (Some(file), _) => (file.labels.clone(), file.path.display().to_string()),
         (None, Some(labels)) => (labels, spec.labels.clone().unwrap_or_default()),
-        (None, None) => return Ok(Labels::numbered(classes)),
+        (None, None) => return Ok(Labels::numbered(classes.unwrap_or(0))),
     };
     check_count(spec, &labels, classes, &origin)?;
     Ok(labels)
 }
 
-fn check_count(spec: &Spec, labels: &Labels, classes: usize, origin: &str) -> Result<(), PackageError> {
-    if labels.len() == classes {
-        return Ok(());
+/// Whether there is a label for each class; any number will do where the network does not say how many there are.
+fn fits(labels: &Labels, classes: Option<usize>) -> bool {
+    classes.is_none_or(|classes| labels.len() == classes)
+}
+
+fn check_count(spec: &Spec, labels: &Labels, classes: Option<usize>, origin: &str) -> Result<(), PackageError> {
+    match classes {
+        Some(classes) if !fits(labels, Some(classes)) => Err(PackageError::LabelCount {
+            model: spec.name.clone(),
+            classes,
+            labels: labels.len(),
+            origin: origin.to_owned(),
+        }),
+        _ => Ok(()),
     }
-    Err(PackageError::LabelCount { model: spec.name.clone(), classes, labels: labels.len(), origin: origin.to_owned() })
 }
 
 fn builtin(spec: &Spec) -> Result<Option<Labels>, PackageError> {

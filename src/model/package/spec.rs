@@ -69,6 +69,8 @@ pub enum Task {
     Detect,
     /// What the whole picture shows.
     Classify,
+    /// A vector that describes the whole picture.
+    Embed,
 }
 
 /// From pixels to the network's input.

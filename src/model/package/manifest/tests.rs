@@ -1,6 +1,7 @@
 //! Descriptions good and bad: every mistake has its line and what would be right.
 
 use super::*;
+use crate::model::heads::HeadSpec;
 use crate::model::preprocess::tests::Random;
 
 const GOOD: &str = r#"name = "parts"
@@ -68,9 +69,13 @@ fn a_misspelt_key_has_its_line_and_the_nearest_one() {
 
 #[test]
 fn an_unknown_head_is_met_with_the_choices() {
-    let (line, message) = mistake("\"yolox\"", "\"detr\"");
+    let (line, message) = mistake("\"yolox\"", "\"anomaly\"");
     assert_eq!(line, 12);
-    assert!(message.contains("`yolox`, `gfl`, `boxes`, `classify`"), "{message}");
+    assert!(
+        message
+            .contains("`yolox`, `yolo`, `gfl`, `boxes`, `detr`, `listed`, `ssd`, `heatmap`, `classify`, `embedding`"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -181,5 +186,51 @@ fn deep_nesting_does_no_harm() {
     for (open, close) in [("[", "]"), ("{a=", "}")] {
         let text = format!("name = {}1{}", open.repeat(50_000), close.repeat(50_000));
         assert!(parse(&text).is_err());
+    }
+}
+
+/// Every kind of head with all of its keys.
+const HEADS: [&str; 10] = [
+    "kind = \"yolo\"\nlayout = \"v8\"\nlogits = true\nnormalised = true\nextra = 51",
+    "kind = \"yolo\"\nlayout = \"end-to-end\"",
+    "kind = \"yolo\"\nlayout = \"raw\"\nstrides = [8, 16]\nanchors = [[[10, 13]], [[30, 61.5], [62, 45]]]",
+    "kind = \"detr\"\nactivation = \"sigmoid\"\nscores = \"logits\"\nboxes = \"pred_boxes\"",
+    "kind = \"detr\"",
+    "kind = \"listed\"\nlabels = \"l\"\nboxes = \"b\"\nscores = \"s\"\nbackground = true\nnormalised = true",
+    "kind = \"ssd\"\nstrides = [16]\nanchors = [[[30, 30], [42.5, 21.5]]]\nvariances = [0.1, 0.2]\nbackground = false",
+    "kind = \"heatmap\"\nsizes = \"log\"\nlogits = true\nscores = \"h\"\nboxes = \"s\"\noffsets = \"o\"",
+    "kind = \"heatmap\"",
+    "kind = \"boxes\"",
+];
+
+fn with_head(head: &str) -> String {
+    GOOD.replace("kind = \"yolox\"\nstrides = [8, 16, 32]", head)
+}
+
+#[test]
+fn every_head_reads_back_as_it_was_written() {
+    for head in HEADS {
+        let spec = parse(&with_head(head)).unwrap_or_else(|m| panic!("{head}: {m:?}"));
+        assert_eq!(parse(&spec.to_toml().unwrap()).unwrap(), spec, "{head}");
+    }
+    let embed = with_head("kind = \"embedding\"\npool = \"mean\"\noutput = \"y\"").replace("\"detect\"", "\"embed\"");
+    let spec = parse(&embed).unwrap();
+    assert_eq!(parse(&spec.to_toml().unwrap()).unwrap(), spec);
+}
+
+#[test]
+fn a_head_s_mistakes_say_what_it_takes() {
+    for (head, reason) in [
+        ("kind = \"yolo\"\nstrides = [8]", "it takes layout, extra, normalised, logits"),
+        ("kind = \"yolo\"\nlayout = \"v9\"", "`v5`, `v8`, `end-to-end`, `raw`"),
+        ("kind = \"yolo\"\nlayout = \"raw\"", "for each of the 3 strides"),
+        ("kind = \"ssd\"\nstrides = [8]\nanchors = [[[0, 4]]]", "pairs of width and height"),
+        ("kind = \"ssd\"\nstrides = [8]\nanchors = [[[4, 4]]]\nvariances = [0.1, 0]", "two numbers above 0"),
+        ("kind = \"yolo\"\nextra = 5000", "`extra` is 5000"),
+        ("kind = \"detr\"\nactivation = \"tanh\"", "`softmax`, `sigmoid`, `none`"),
+        ("kind = \"embedding\"", "`task = \"embed\"`"),
+    ] {
+        let found = mistakes(&with_head(head));
+        assert!(found.len() == 1 && found[0].1.contains(reason), "{head}: {found:?}");
     }
 }
