@@ -166,7 +166,7 @@ pub enum PackageError {
         /// The model.
         model: String,
         /// What is wrong.
-        source: HeadError,
+        source: Box<HeadError>,
         /// The outputs, and the heads that would fit, for people.
         choices: Box<str>,
     },

@@ -4,6 +4,8 @@ mod cli;
 mod daemon;
 mod demo;
 mod eval;
+mod heads;
+mod onnx;
 mod peers;
 #[path = "../../crates/ocellus-onnx/src/samples.rs"]
 mod samples;

@@ -40,8 +40,10 @@ pub struct YoloSpec {
     /// How proposals lie.
     pub layout: YoloLayout,
     /// Whether scores are logits.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub logits: bool,
     /// Whether boxes are fractions of the input, not its pixels.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub normalised: bool,
     /// Values of a proposal behind its classes, which are not read.
     pub extra: usize,
@@ -72,10 +74,11 @@ impl Yolo {
         let outputs = Outputs { head: NAME, all: outputs };
         let (output, info, masks) = proposals(outputs)?;
         let extra = spec.extra.max(masks);
+        let shape = matrix_of(info).filter(|_| info.shape.len() == 3);
         let (found, least, expected) = match spec.layout {
-            YoloLayout::V8 => (matrix_of(info).map(|(columns, rows)| (rows, columns)), 5, "4 + classes{}, proposals"),
-            YoloLayout::V5 => (matrix_of(info), 6, "proposals, 5 + classes{}"),
-            YoloLayout::EndToEnd | YoloLayout::Raw => (matrix_of(info), 6, "detections, 6{}"),
+            YoloLayout::V8 => (shape.map(|(columns, rows)| (rows, columns)), 5, "4 + classes{}, proposals"),
+            YoloLayout::V5 => (shape, 6, "proposals, 5 + classes{}"),
+            YoloLayout::EndToEnd | YoloLayout::Raw => (shape, 6, "detections, 6{}"),
         };
         let (rows, columns) = found.filter(|(_, columns)| *columns >= least + extra).ok_or_else(|| {
             let more = if extra > 0 { format!(" + {extra}") } else { String::new() };

@@ -172,7 +172,7 @@ fn unfit(spec: &Spec, source: HeadError, size: (u32, u32), outputs: &[TensorInfo
     let fitting = fitting(size, outputs);
     let fitting = if fitting.is_empty() { "none".to_owned() } else { fitting.join(", ") };
     let choices = format!("its outputs: {}; heads that suit their shapes: {fitting}", profiles::shown(outputs)).into();
-    PackageError::Head { model: spec.name.clone(), source, choices }
+    PackageError::Head { model: spec.name.clone(), source: Box::new(source), choices }
 }
 
 fn input_size(spec: &Spec, inputs: &[TensorInfo]) -> Result<(u32, u32), PackageError> {

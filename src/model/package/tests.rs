@@ -232,7 +232,7 @@ fn a_bare_file_gets_the_profile_that_fits() {
     // Without names of its own it has numbers, not somebody else's names.
     assert_eq!(names(&resolve(&package, 1).unwrap()), ["class 0"]);
     let error = package.resolve(&[tensor("x", &[1, 3, 8, 8])], &[tensor("y", &[1, 4])]).unwrap_err().to_string();
-    assert!(error.contains("my net.onnx") && error.contains("--profile (yolox, nanodet"), "{error}");
+    assert!(error.contains("my net.onnx") && error.contains("--profile (yolox, yolov5"), "{error}");
 }
 
 #[test]
