@@ -145,9 +145,9 @@ impl Yolo {
         if self.spec.logits { sigmoid(value) } else { value }
     }
 
-    /// Edges in pixels.
-    fn rect(&self, centre: [f32; 4]) -> [f32; 4] {
-        self.pixels(edges(centre))
+    /// Edges in pixels. No box is less than nothing wide: such numbers are no decoded box, and come out as NaN.
+    fn rect(&self, [cx, cy, w, h]: [f32; 4]) -> [f32; 4] {
+        if w < 0.0 || h < 0.0 { [f32::NAN; 4] } else { self.pixels(edges([cx, cy, w, h])) }
     }
 
     fn pixels(&self, [x1, y1, x2, y2]: [f32; 4]) -> [f32; 4] {

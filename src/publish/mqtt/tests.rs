@@ -37,7 +37,7 @@ pub(in crate::publish) fn detections(camera: &str, seq: u64) -> Arc<Detections> 
         config: "sha256:1".to_owned(),
         latency_ms: Latency::default(),
         objects: vec![object],
-        embedding: Some(vec![0.6, 0.8]),
+        embedding: None,
     })
 }
 

@@ -43,6 +43,9 @@ fn yolo_v8_lies_value_by_value() {
     assert_eq!((found.candidates.len(), found.invalid, head.classes()), (2, 0, Some(2)));
     assert_box(&found.candidates[0], 0, 0.9, [16.0, 8.0, 24.0, 12.0]);
     assert_box(&found.candidates[1], 1, 0.6, [16.0, 8.0, 24.0, 12.0]);
+    let negative = [20.0, 10.0, -8.0, 4.0, 0.9];
+    let found = decode(&opened(V8, &[tensor("o", &[1, 5, 1])]), &[&negative], 0.3);
+    assert_eq!((found.candidates.len(), found.invalid), (0, 1));
     // Fractions of 64x32, logits of 0.9 and 0.6.
     let head = opened(&format!("{V8}\nnormalised = true\nlogits = true"), &[tensor("o", &[1, 5, 1])]);
     let found = decode(&head, &[&[0.5, 0.5, 0.25, 0.5, 3.0_f32.ln()]], 0.3);
