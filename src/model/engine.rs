@@ -1,6 +1,7 @@
 //! A model, open and ready: pictures in, objects out, on whichever device it was opened for.
 //!
-//! * On `cpu` each picture of a batch runs on a thread of its own, preprocessing and decoding included.
+//! * On `cpu` each picture of a batch runs on a thread of its own, preprocessing and decoding included; a picture alone
+//!   shares the model's work among all threads.
 //! * On `gpu` a batch is one tensor: pixels are uploaded once, and only the candidates above the threshold come back,
 //!   while the next batch is on its way.
 //! * On `burn-cpu` the GPU's lowering runs on the CPU, one picture at a time: for comparison.

@@ -44,6 +44,7 @@ mod check;
 mod contain;
 pub mod cpu;
 pub mod error;
+mod fast;
 pub mod graph;
 pub mod kernel;
 pub mod limits;
@@ -53,7 +54,7 @@ mod source;
 pub mod tensor;
 
 pub use burn_plan::{BurnOptions, BurnPlan, DeviceTensor, Precision};
-pub use cpu::CpuPlan;
+pub use cpu::{CpuPlan, Fused};
 pub use error::Error;
 pub use graph::Graph;
 pub use limits::Limits;

@@ -69,8 +69,8 @@ impl Runner {
             let plan = BurnPlan::new(graph, &burn::tensor::Device::flex()).map_err(wrong)?;
             return Ok((Self::BurnCpu { plan: Box::new(plan) }, "CPU (burn flex)".to_owned()));
         }
-        let plan = CpuPlan::new(graph).map_err(wrong)?;
         let threads = options.threads.max(1);
+        let plan = CpuPlan::with_threads(graph, threads).map_err(wrong)?;
         let name = if threads == 1 { "CPU (1 thread)".to_owned() } else { format!("CPU ({threads} threads)") };
         Ok((Self::Cpu { plan, threads }, name))
     }
@@ -118,7 +118,10 @@ impl Runner {
         let decoder = Decoder { model, thresholds: &order.thresholds };
         match self {
             Self::Cpu { plan, threads } => {
-                ready.extend(spread(images, *threads, |image| decoder.picture(image, |x| plan.run(&[x])))?);
+                // Several pictures share the threads between them; one alone has them all.
+                let alone = images.len() > 1;
+                let run = |x: Tensor| if alone { plan.run_alone(&[x]) } else { plan.run(&[x]) };
+                ready.extend(spread(images, *threads, |image| decoder.picture(image, run))?);
             }
             Self::BurnCpu { plan } => {
                 for image in images {
