@@ -13,6 +13,9 @@ use super::build::{Builder, kind_of};
 use super::infer::Outcome;
 use super::step::{Binary, Compare, Kind, Logic, Op, Unary, ValueId};
 
+/// Devices take whole exponents as integers, and fail on those that do not fit.
+const LARGEST_POWER: f32 = 65_536.0;
+
 pub(super) fn lower(b: &mut Builder<'_>, node: &TypedNode) -> Option<Outcome<Vec<ValueId>>> {
     let value = if let Some(op) = node.op_as::<ElementWiseOp>() {
         element_wise(b, node, op.0.as_ref())
@@ -35,6 +38,11 @@ fn element_wise(b: &mut Builder<'_>, node: &TypedNode, op: &dyn ElementWiseMiniO
         return b.emit(Op::Logic(Logic::Not), &[x]);
     }
     let unary = unary(op, &name).ok_or("there is no translation for this operator")?;
+    if let Unary::Power { exponent } = unary
+        && (exponent.is_nan() || exponent.abs() > LARGEST_POWER)
+    {
+        return Err(format!("a power of {exponent} is not supported"));
+    }
     b.emit(Op::Unary(unary), &[x])
 }
 

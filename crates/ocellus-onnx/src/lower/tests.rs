@@ -234,6 +234,17 @@ fn operands_that_a_primitive_would_misread_are_refused() {
 }
 
 #[test]
+fn powers_that_no_device_takes_are_refused() {
+    let power = |exponent: f32| {
+        Model::new().input("x", &[2]).floats("e", &[], &[exponent]).node("Pow", &["x", "e"], &["y"]).output("y")
+    };
+    assert!(plan(&power(3.0)).is_ok() && plan(&power(-17.0)).is_ok() && plan(&power(0.3)).is_ok());
+    for exponent in [1e20, -1e20, f32::INFINITY, f32::NAN] {
+        assert!(refusal(&power(exponent)).contains("a power of"), "{exponent}");
+    }
+}
+
+#[test]
 fn releases_are_worked_out_anew() {
     let step = |inputs: &[ValueId], output| Step {
         node: "n".into(),
