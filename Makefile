@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build demo test test-gpu lint doc fmt bench bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build demo test test-gpu lint doc fmt bench bench-counts bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -48,6 +48,9 @@ fmt: ## format the code
 bench: build ## measure: models against ONNX Runtime, and the daemon from end to end
 	@scripts/setup bench
 	scripts/bench
+
+bench-counts: build ## what models cost before they run, and what a frame launches on a Vulkan device (minutes on lavapipe)
+	scripts/bench counts
 
 bench-gpu: ## measure on this machine's GPU against ONNX Runtime WebGPU and PyTorch CUDA (less than ten minutes)
 	scripts/bench-gpu
