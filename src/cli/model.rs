@@ -181,5 +181,5 @@ impl Report<'_> {
 }
 
 fn tensors<S: Serializer>(infos: &[TensorInfo], s: S) -> Result<S::Ok, S::Error> {
-    s.collect_seq(infos.iter().map(|i| serde_json::json!({"name": i.name, "type": i.dtype, "shape": i.shape})))
+    s.collect_seq(infos.iter().map(|i| serde_json::json!({"name": i.name, "type": i.dtype.name(), "shape": i.shape})))
 }

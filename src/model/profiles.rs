@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     fn tensor(name: &str, shape: &[usize]) -> TensorInfo {
-        TensorInfo { name: name.to_owned(), dtype: "f32".to_owned(), shape: shape.to_vec() }
+        TensorInfo { name: name.to_owned(), dtype: ocellus_onnx::ElementType::F32, shape: shape.to_vec() }
     }
 
     fn gfl(rows: &[usize], classes: usize) -> Vec<TensorInfo> {

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tract_onnx::prelude::{TVec, TractResult, TypedModel};
 use tract_onnx::tract_hir::internal::{
-    DatumType, Factoid, InferenceFact, InferenceModel, InferenceModelExt, OutletId, Tensor, TractErrorContext,
+    Factoid, InferenceFact, InferenceModel, InferenceModelExt, OutletId, Tensor, TractErrorContext,
 };
 
 use crate::check;
@@ -17,7 +17,7 @@ use crate::error::{Error, one_line};
 use crate::source::{Source, unresolved_node};
 
 /// Operators whose output can be far larger than their inputs, as the values of the inputs say.
-const GROWING: [&str; 17] = [
+const GROWING: [&str; 18] = [
     "ConstantOfShape",
     "Expand",
     "Tile",
@@ -35,6 +35,7 @@ const GROWING: [&str; 17] = [
     "STFT",
     "Multinomial",
     "MaxUnpool",
+    "CenterCropPad",
 ];
 
 /// Multiplications that folding one constant may take.
@@ -44,8 +45,7 @@ const FOLD_WORK: u128 = 1 << 34;
 pub(crate) fn typed(source: &Source, shapes: &[Vec<usize>]) -> Result<TypedModel, Error> {
     let mut model = source.model.clone();
     let failed = |e| source.locate(&one_line(&e));
-    for (ix, shape) in shapes.iter().enumerate() {
-        let fact = InferenceFact::dt_shape(DatumType::F32, shape.iter());
+    for (ix, fact) in source.input_facts(shapes).enumerate() {
         model.set_input_fact(ix, fact).map_err(failed)?;
     }
     // Parts that no output needs are dropped before anything looks at them.
@@ -330,6 +330,7 @@ fn work_allowed(
         | "STFT"
         | "MaxPool"
         | "AveragePool"
+        | "LpPool"
         | "LRN"
         | "Attention"
         | "MultiHeadAttention"

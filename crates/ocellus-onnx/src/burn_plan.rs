@@ -18,6 +18,7 @@ mod movement;
 mod options;
 mod reduction;
 mod transfer;
+mod values;
 
 use burn::backend::{DispatchDevice, DispatchTensor, TensorMetadata};
 use burn::tensor::{DType, Device};
@@ -30,7 +31,7 @@ use crate::error::Error;
 use crate::graph::Graph;
 use crate::lower::lower;
 use crate::lower::step::{Kind, Plan, ValueId};
-use crate::tensor::{Tensor, TensorInfo};
+use crate::tensor::{ElementType, Tensor, TensorInfo};
 
 /// A tensor in the memory of a burn device. Copies share that memory.
 #[derive(Debug, Clone)]
@@ -175,7 +176,7 @@ impl BurnPlan {
         if shape.as_slice() != transfer::extents(&info.shape) {
             return Err(info.wrong(format!("shape {:?}", shape.as_slice())));
         }
-        if dtype != DType::F32 {
+        if dtype != DType::F32 || info.dtype != ElementType::F32 {
             return Err(info.wrong(format!("elements of type {dtype:?}")));
         }
         if tensor.device() != *self.device.as_dispatch() {

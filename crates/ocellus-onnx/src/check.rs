@@ -23,7 +23,7 @@ const ARITY: usize = 4096;
 const ATTRIBUTE_SIZE: u64 = 1 << 24;
 
 /// Operators that may stand in a branch of an `If`: none makes more elements than it takes.
-const BRANCH_OPERATORS: [&str; 20] = [
+const BRANCH_OPERATORS: [&str; 21] = [
     "Identity",
     "Constant",
     "Squeeze",
@@ -33,6 +33,7 @@ const BRANCH_OPERATORS: [&str; 20] = [
     "Transpose",
     "Cast",
     "Slice",
+    "Split",
     "Shape",
     "Size",
     "Relu",
@@ -81,12 +82,10 @@ pub(crate) fn elements(what: &str, shape: &[usize], limits: &Limits) -> Result<u
     if shape.len() > limits.rank {
         return Err(Error::too_large(format!("{what}: the rank"), shape.len(), limits.rank as u64));
     }
-    if shape.contains(&0) {
-        return Ok(0);
-    }
-    let product = shape.iter().try_fold(1_usize, |n, &extent| n.checked_mul(extent));
+    // Work is done along the other axes of an empty tensor too.
+    let product = shape.iter().filter(|n| **n != 0).try_fold(1_usize, |n, &extent| n.checked_mul(extent));
     match product {
-        Some(n) if n <= limits.tensor_elements => Ok(n),
+        Some(n) if n <= limits.tensor_elements => Ok(if shape.contains(&0) { 0 } else { n }),
         Some(n) => Err(Error::too_large(what, n, limits.tensor_elements as u64)),
         None => Err(Error::too_large(what, "beyond 64 bits", limits.tensor_elements as u64)),
     }

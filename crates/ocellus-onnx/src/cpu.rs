@@ -6,19 +6,21 @@ use std::sync::Arc;
 use tract_onnx::prelude::{
     IntoRunnable, IntoTValue, TValue, TVec, Tensor as TractTensor, TractResult, TypedRunnableModel,
 };
+use tract_onnx::tract_hir::internal::format_err;
 
 use crate::contain::{on_deep_stack, quietly};
 use crate::error::{Error, one_line};
 use crate::fast::FastPlan;
 pub use crate::fast::Fused;
 use crate::graph::Graph;
-use crate::tensor::{Tensor, TensorInfo};
+use crate::tensor::{ElementType, Elements, Tensor, TensorInfo, Value};
 
 /// A model made ready for the CPU. Runs are independent: several threads may run one plan at a time.
 #[derive(Debug, Clone)]
 pub struct CpuPlan {
     made: Made,
     inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +45,7 @@ impl CpuPlan {
     pub fn with_threads(graph: &Graph, threads: usize) -> Result<Self, Error> {
         let blocked = on_deep_stack(|| FastPlan::new(graph.typed(), threads.max(1)));
         match blocked {
-            Ok(Some(plan)) => return Ok(Self { made: Made::Blocked(plan), inputs: graph.inputs().to_vec() }),
+            Ok(Some(plan)) => return Ok(Self::of(Made::Blocked(plan), graph)),
             Ok(None) => {}
             Err(reason) => tracing::warn!(reason, "A model runs without blocked images, which may be slower."),
         }
@@ -57,7 +59,11 @@ impl CpuPlan {
         let plan = on_deep_stack(|| model.into_optimized().and_then(IntoRunnable::into_runnable))
             .map_err(failed)?
             .map_err(|e| failed(one_line(&e)))?;
-        Ok(Self { made: Made::Tract(plan), inputs: graph.inputs().to_vec() })
+        Ok(Self::of(Made::Tract(plan), graph))
+    }
+
+    fn of(made: Made, graph: &Graph) -> Self {
+        Self { made, inputs: graph.inputs().to_vec(), outputs: graph.outputs().to_vec() }
     }
 
     /// What was fused; none where all of it runs through tract's own plan.
@@ -69,13 +75,13 @@ impl CpuPlan {
         }
     }
 
-    /// Runs the model on one tensor for each input, in the order of [`Graph::inputs`]; outputs come in the order of
-    /// [`Graph::outputs`], whatever their type in the file as `f32`.
+    /// Runs the model on one float tensor for each input, in the order of [`Graph::inputs`]; outputs come in the
+    /// order of [`Graph::outputs`], whatever their type in the file as `f32`.
     ///
     /// # Errors
     /// [`Error::InputCount`] and [`Error::WrongInput`] for tensors that do not fit, [`Error::Run`] when tract fails.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        self.run_by(inputs, Made::run)
+        self.evaluate(self.accept(inputs)?, Made::run, |_, value| float(value))
     }
 
     /// As [`run`](Self::run), on the calling thread alone, whatever the plan's threads: for callers that run several
@@ -84,23 +90,51 @@ impl CpuPlan {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_alone(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        self.run_by(inputs, Made::run_alone)
+        self.evaluate(self.accept(inputs)?, Made::run_alone, |_, value| float(value))
     }
 
-    fn run_by(
+    /// Runs the model on one value for each input, in the order of [`Graph::inputs`]; outputs come in the order of
+    /// [`Graph::outputs`], in the types of the file.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_values(&self, inputs: &[Value]) -> Result<Vec<Value>, Error> {
+        self.count(inputs.len())?;
+        let accept = |(info, value): (&TensorInfo, &Value)| {
+            info.accept_value(value)?;
+            given(value.elements.to_tract(&value.shape))
+        };
+        let values = self.inputs.iter().zip(inputs).map(accept).collect::<Result<_, _>>()?;
+        self.evaluate(values, Made::run, |info, value| typed(info.dtype, value))
+    }
+
+    fn accept(&self, inputs: &[Tensor]) -> Result<TVec<TValue>, Error> {
+        self.count(inputs.len())?;
+        let accept = |(info, tensor): (&TensorInfo, &Tensor)| {
+            info.accept(tensor)?;
+            given(TractTensor::from_shape(&tensor.shape, &tensor.data))
+        };
+        self.inputs.iter().zip(inputs).map(accept).collect()
+    }
+
+    fn count(&self, got: usize) -> Result<(), Error> {
+        let expected = self.inputs.len();
+        if got == expected { Ok(()) } else { Err(Error::InputCount { expected, got }) }
+    }
+
+    fn evaluate<T>(
         &self,
-        inputs: &[Tensor],
+        values: TVec<TValue>,
         run: impl FnOnce(&Made, TVec<TValue>) -> TractResult<TVec<TValue>>,
-    ) -> Result<Vec<Tensor>, Error> {
-        if inputs.len() != self.inputs.len() {
-            return Err(Error::InputCount { expected: self.inputs.len(), got: inputs.len() });
-        }
-        let values: TVec<TValue> =
-            self.inputs.iter().zip(inputs).map(|(info, tensor)| accept(info, tensor)).collect::<Result<_, _>>()?;
+        read: impl Fn(&TensorInfo, &TValue) -> TractResult<T>,
+    ) -> Result<Vec<T>, Error> {
         let failed = |reason| Error::Run { reason };
-        quietly(|| run(&self.made, values)?.iter().map(float).collect::<Result<Vec<_>, _>>())
-            .map_err(failed)?
-            .map_err(|e| failed(one_line(&e)))
+        quietly(|| {
+            let outputs = run(&self.made, values)?;
+            self.outputs.iter().zip(outputs.iter()).map(|(info, value)| read(info, value)).collect::<TractResult<_>>()
+        })
+        .map_err(failed)?
+        .map_err(|e| failed(one_line(&e)))
     }
 }
 
@@ -120,17 +154,20 @@ impl Made {
     }
 }
 
-fn accept(info: &TensorInfo, tensor: &Tensor) -> Result<TValue, Error> {
-    info.accept(tensor)?;
-    TractTensor::from_shape(&tensor.shape, &tensor.data)
-        .map(IntoTValue::into_tvalue)
-        .map_err(|e| Error::Run { reason: one_line(&e) })
+fn given(tensor: TractResult<TractTensor>) -> Result<TValue, Error> {
+    tensor.map(IntoTValue::into_tvalue).map_err(|e| Error::Run { reason: one_line(&e) })
 }
 
 fn float(value: &TValue) -> TractResult<Tensor> {
     let cast = value.cast_to::<f32>()?;
     let data = cast.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
     Ok(Tensor { shape: value.shape().to_vec(), data })
+}
+
+fn typed(dtype: ElementType, value: &TValue) -> TractResult<Value> {
+    let cast = value.cast_to_dt(dtype.to_tract())?;
+    let elements = Elements::from_tract(&cast)?.ok_or_else(|| format_err!("its type is not supported"))?;
+    Ok(Value { shape: value.shape().to_vec(), elements })
 }
 
 #[cfg(test)]

@@ -114,8 +114,8 @@ pub enum Error {
     /// The model gives no output.
     #[error("the model has no outputs: there is nothing to run it for")]
     NoOutputs,
-    /// An input that does not take 32-bit floats.
-    #[error("input {name:?} takes {dtype}, only f32 inputs are supported: convert the model or fold that input in")]
+    /// An input of a type that no tensor at the edge can have: text, a sequence, ….
+    #[error("input {name:?} takes {dtype}, and only numbers and truth values are supported: convert the model")]
     InputType {
         /// The input.
         name: String,

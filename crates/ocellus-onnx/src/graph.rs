@@ -14,7 +14,7 @@ use crate::report::{self, Memory, check_budget};
 use crate::source::{Metadata, Source};
 use crate::tensor::TensorInfo;
 
-/// A model that is ready for a device: all shapes known, constants folded, `f32` inputs.
+/// A model that is ready for a device: all shapes known, constants folded.
 ///
 /// Cheap to clone: copies share weights and graph.
 #[derive(Debug, Clone)]

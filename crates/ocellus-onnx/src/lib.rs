@@ -36,6 +36,7 @@
 //! - [`tensor`]: what goes in and comes out
 //! - [`report`]: what a model costs, before it runs
 //! - [`error`]: what can go wrong
+//! - [`coverage`]: which operators are right on which device
 #![deny(unsafe_code)]
 
 mod analyse;
@@ -49,6 +50,7 @@ pub mod graph;
 pub mod kernel;
 pub mod limits;
 mod lower;
+mod operators;
 pub mod report;
 mod source;
 pub mod tensor;
@@ -60,7 +62,10 @@ pub use graph::Graph;
 pub use limits::Limits;
 pub use report::Report;
 pub use source::Metadata;
-pub use tensor::{Tensor, TensorInfo};
+pub use tensor::{ElementType, Elements, Tensor, TensorInfo, Value};
+
+#[doc = include_str!("../docs/operators.md")]
+pub mod coverage {}
 
 /// The example in the README is compiled with the tests.
 #[cfg(doctest)]

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
-use tract_onnx::pb::{self, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto};
+use tract_onnx::pb::{self, tensor_shape_proto::dimension, type_proto};
 use tract_onnx::prelude::TypedModel;
-use tract_onnx::tract_hir::internal::{DatumType, InferenceModel};
+use tract_onnx::tract_hir::internal::{InferenceFact, InferenceModel};
 
 use crate::check;
 use crate::error::{Error, one_line, shorten};
 use crate::limits::Limits;
+use crate::operators;
 use crate::report::Parameters;
-use crate::tensor::TensorInfo;
+use crate::tensor::{ElementType, TensorInfo};
 
 /// What a file says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +41,7 @@ enum Extent {
 #[derive(Debug)]
 struct Input {
     name: String,
+    dtype: ElementType,
     extents: Vec<Extent>,
 }
 
@@ -68,7 +70,7 @@ impl Source {
         }
         let mut proto =
             pb::ModelProto::decode(bytes).map_err(|e| Error::NotOnnx { reason: shorten(&e.to_string()) })?;
-        let framework = tract_onnx::onnx().with_ignore_value_info(true);
+        let framework = operators::framework();
         let known = |operator: &str| framework.op_register.0.contains_key(operator);
         check::model(&proto, limits, &known)?;
         let metadata = metadata(&proto);
@@ -106,13 +108,6 @@ impl Source {
                     got: format!("{} axes ({shape:?})", shape.len()),
                 });
             }
-            if shape.contains(&0) {
-                return Err(Error::WrongInput {
-                    name: input.name.clone(),
-                    expected: "extents of at least 1".into(),
-                    got: format!("{shape:?}"),
-                });
-            }
             check::elements(&format!("input {:?} of shape {shape:?}, its elements", input.name), shape, &self.limits)?;
         }
         Ok(())
@@ -122,8 +117,15 @@ impl Source {
         self.inputs
             .iter()
             .zip(shapes)
-            .map(|(input, shape)| TensorInfo { name: input.name.clone(), dtype: "f32".into(), shape })
+            .map(|(input, shape)| TensorInfo { name: input.name.clone(), dtype: input.dtype, shape })
             .collect()
+    }
+
+    /// What tract is told of the inputs.
+    pub(crate) fn input_facts<'a>(&'a self, shapes: &'a [Vec<usize>]) -> impl Iterator<Item = InferenceFact> + 'a {
+        let fact =
+            |(input, shape): (&Input, &Vec<usize>)| InferenceFact::dt_shape(input.dtype.to_tract(), shape.iter());
+        self.inputs.iter().zip(shapes).map(fact)
     }
 
     pub(crate) fn describe_outputs(&self, typed: &TypedModel) -> Result<Vec<TensorInfo>, Error> {
@@ -136,13 +138,10 @@ impl Source {
                 let Some(shape) = fact.shape.as_concrete().map(<[usize]>::to_vec) else {
                     return Err(unresolved_node(&place, &format!("{:?}", fact.shape)));
                 };
-                if shape.contains(&0) {
-                    return Err(Error::malformed(place, format!("its shape {shape:?} has room for no value")));
-                }
-                if fact.datum_type == DatumType::String {
-                    return Err(Error::malformed(place, "it gives text, and only numbers are supported"));
-                }
-                Ok(TensorInfo { name: name.clone(), dtype: dtype_name(fact.datum_type), shape })
+                let Some(dtype) = ElementType::from_tract(fact.datum_type) else {
+                    return Err(Error::malformed(place, format!("its type {:?} is not supported", fact.datum_type)));
+                };
+                Ok(TensorInfo { name: name.clone(), dtype, shape })
             })
             .collect()
     }
@@ -232,10 +231,9 @@ fn declared_input(info: &pb::ValueInfoProto, limits: &Limits) -> Result<Input, E
     let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
         return Err(Error::InputType { name: info.name.clone(), dtype: "no tensor".into() });
     };
-    if tensor.elem_type != DataType::Float as i32 {
-        let dtype = check::dtype_name(tensor.elem_type);
-        return Err(Error::InputType { name: info.name.clone(), dtype });
-    }
+    let Some(dtype) = ElementType::from_onnx(tensor.elem_type) else {
+        return Err(Error::InputType { name: info.name.clone(), dtype: check::dtype_name(tensor.elem_type) });
+    };
     let Some(shape) = &tensor.shape else {
         return Err(Error::Unresolved {
             place,
@@ -246,24 +244,21 @@ fn declared_input(info: &pb::ValueInfoProto, limits: &Limits) -> Result<Input, E
     if shape.dim.len() > limits.rank {
         return Err(Error::too_large(format!("{place}, its rank"), shape.dim.len(), limits.rank as u64));
     }
-    let extents = shape
+    let extents: Vec<Extent> = shape
         .dim
         .iter()
         .map(|d| match &d.value {
-            Some(dimension::Value::DimValue(0)) => {
-                Err(Error::malformed(&place, "an axis has an extent of 0, so it has room for no value"))
-            }
             Some(dimension::Value::DimValue(n)) => {
-                Ok(usize::try_from(*n).map_or_else(|_| Extent::Open("?".into()), Extent::Fixed))
+                usize::try_from(*n).map_or_else(|_| Extent::Open("?".into()), Extent::Fixed)
             }
-            Some(dimension::Value::DimParam(name)) => Ok(Extent::Open(name.clone())),
-            None => Ok(Extent::Open("?".into())),
+            Some(dimension::Value::DimParam(name)) => Extent::Open(name.clone()),
+            None => Extent::Open("?".into()),
         })
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect();
     let fixed: Vec<usize> =
         extents.iter().filter_map(|e| if let Extent::Fixed(n) = e { Some(*n) } else { None }).collect();
     check::elements(&format!("{place}, its elements"), &fixed, limits)?;
-    Ok(Input { name: info.name.clone(), extents })
+    Ok(Input { name: info.name.clone(), dtype, extents })
 }
 
 /// Gives every node a name of its own, as ONNX allows twins and tract does not; returns name → operator.
@@ -300,13 +295,5 @@ pub(crate) fn unresolved_node(place: &str, what: &str) -> Error {
         advice: "the model computes this shape from its data; export it without that part \
                  (such as non-maximum suppression inside the graph)"
             .into(),
-    }
-}
-
-/// A tract type as numpy-like short name.
-fn dtype_name(dtype: DatumType) -> String {
-    match dtype {
-        DatumType::TDim => "i64".into(),
-        other => format!("{other:?}").to_lowercase(),
     }
 }

@@ -24,7 +24,7 @@ struct Case {
 fn case(spec: &HeadSpec, outputs: &[(&str, [usize; 2], bool)]) -> Case {
     let info = |(name, shape, _): &(&str, [usize; 2], bool)| TensorInfo {
         name: (*name).to_owned(),
-        dtype: "f32".to_owned(),
+        dtype: ocellus_onnx::ElementType::F32,
         shape: vec![1, shape[0], shape[1]],
     };
     let infos: Vec<TensorInfo> = outputs.iter().map(info).collect();

@@ -7,7 +7,7 @@ use super::*;
 use crate::model::preprocess::tests::Random;
 
 fn tensor(name: &str, shape: &[usize]) -> TensorInfo {
-    TensorInfo { name: name.to_owned(), dtype: "f32".to_owned(), shape: shape.to_vec() }
+    TensorInfo { name: name.to_owned(), dtype: ocellus_onnx::ElementType::F32, shape: shape.to_vec() }
 }
 
 fn spec(kind: &str) -> HeadSpec {

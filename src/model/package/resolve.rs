@@ -1,6 +1,6 @@
 //! A package against the network that it describes.
 
-use ocellus_onnx::TensorInfo;
+use ocellus_onnx::{ElementType, TensorInfo};
 
 use super::labels::LabelFile;
 use super::spec::{DEFAULT_LABELS, Spec, Task, Thresholds};
@@ -180,6 +180,15 @@ fn input_size(spec: &Spec, inputs: &[TensorInfo]) -> Result<(u32, u32), PackageE
     let [input] = inputs else {
         return Err(wrong(format!("the network has {} inputs; it takes one picture", inputs.len())));
     };
+    if input.dtype != ElementType::F32 {
+        return Err(wrong(format!(
+            "input `{}` takes {}, but pictures are given as f32; export the model in f32",
+            input.name, input.dtype
+        )));
+    }
+    if input.shape.contains(&0) {
+        return Err(wrong(format!("input `{}` of shape {:?} has room for no picture", input.name, input.shape)));
+    }
     let side = |n: usize| u32::try_from(n).ok().filter(|n| (1..=4096).contains(n));
     let size = match *input.shape.as_slice() {
         [_, 3, height, width] => side(width).zip(side(height)),

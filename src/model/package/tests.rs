@@ -41,7 +41,7 @@ fn refusal(dir: &TempDir) -> String {
 }
 
 fn tensor(name: &str, shape: &[usize]) -> TensorInfo {
-    TensorInfo { name: name.to_owned(), dtype: "f32".to_owned(), shape: shape.to_vec() }
+    TensorInfo { name: name.to_owned(), dtype: ocellus_onnx::ElementType::F32, shape: shape.to_vec() }
 }
 
 /// A YOLOX of 32x32 pixels: 16 + 4 + 1 anchors.

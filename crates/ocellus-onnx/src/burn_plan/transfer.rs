@@ -72,6 +72,14 @@ fn fits(found: usize, shape: &[usize]) -> Result<(), String> {
 /// # Errors
 /// When the device fails. It may panic instead.
 pub(super) fn download(tensors: Vec<(Kind, DispatchTensor)>) -> Result<Vec<Vec<f32>>, String> {
+    download_data(tensors)?.into_iter().map(floats).collect()
+}
+
+/// As [`download`], in the types of the device.
+///
+/// # Errors
+/// As [`download`].
+pub(super) fn download_data(tensors: Vec<(Kind, DispatchTensor)>) -> Result<Vec<TensorData>, String> {
     let mut transaction = TransactionPrimitive::<Dispatch>::default();
     for (kind, tensor) in tensors {
         match kind {
@@ -80,8 +88,7 @@ pub(super) fn download(tensors: Vec<(Kind, DispatchTensor)>) -> Result<Vec<Vec<f
             Kind::Bool => transaction.register_bool(tensor),
         }
     }
-    let data = read_sync(transaction.execute_async()).map_err(|e| e.to_string())?;
-    data.into_iter().map(floats).collect()
+    read_sync(transaction.execute_async()).map_err(|e| e.to_string())
 }
 
 fn floats(data: TensorData) -> Result<Vec<f32>, String> {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::samples;
+use crate::tensor::ElementType;
 use crate::testing::{Axis, Model, small_network};
 use tract_onnx::pb::tensor_proto::DataType;
 
@@ -25,7 +26,7 @@ fn a_small_network_is_described() {
     let graph = parse(&model).expect("it is sound");
     assert_eq!(graph.inputs().len(), 1);
     assert_eq!(graph.inputs()[0].name, "image");
-    assert_eq!(graph.inputs()[0].dtype, "f32");
+    assert_eq!(graph.inputs()[0].dtype, ElementType::F32);
     assert_eq!(graph.inputs()[0].shape, [1, 3, 8, 8], "an open batch is 1");
     assert_eq!(graph.outputs().len(), 1);
     assert_eq!((graph.outputs()[0].name.as_str(), graph.outputs()[0].shape.as_slice()), ("scores", [1, 4].as_slice()));
@@ -47,7 +48,7 @@ fn outputs_come_in_the_files_order_with_their_types() {
         .output("shape")
         .output("y");
     let graph = parse(&model).expect("it is sound");
-    let found: Vec<_> = graph.outputs().iter().map(|o| (o.name.as_str(), o.dtype.as_str(), o.shape.clone())).collect();
+    let found: Vec<_> = graph.outputs().iter().map(|o| (o.name.as_str(), o.dtype.name(), o.shape.clone())).collect();
     assert_eq!(found, [("z", "bool", vec![2, 3]), ("shape", "i64", vec![2]), ("y", "f32", vec![2, 3])]);
 }
 
