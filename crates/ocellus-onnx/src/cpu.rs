@@ -164,7 +164,8 @@ fn float(value: &TValue) -> TractResult<Tensor> {
     Ok(Tensor { shape: value.shape().to_vec(), data })
 }
 
-fn typed(dtype: ElementType, value: &TValue) -> TractResult<Value> {
+/// A value in the type that the file gives it.
+pub(crate) fn typed(dtype: ElementType, value: &TValue) -> TractResult<Value> {
     let cast = value.cast_to_dt(dtype.to_tract())?;
     let elements = Elements::from_tract(&cast)?.ok_or_else(|| format_err!("its type is not supported"))?;
     Ok(Value { shape: value.shape().to_vec(), elements })

@@ -55,7 +55,7 @@ pub mod report;
 mod source;
 pub mod tensor;
 
-pub use burn_plan::{BurnOptions, BurnPlan, DeviceTensor, Precision};
+pub use burn_plan::{BurnOptions, BurnPlan, DeviceTensor, HostStep, Precision};
 pub use cpu::{CpuPlan, Fused};
 pub use error::Error;
 pub use graph::Graph;

@@ -64,6 +64,16 @@ pub(super) fn binary(binary: Binary, mut operands: Operands, types: Types) -> Ou
         (Kind::Int, Binary::Sub) => B::int_sub(x, y),
         (Kind::Int, Binary::SubFrom) => B::int_sub(y, x),
         (Kind::Int, Binary::Mul) => B::int_mul(x, y),
+        (Kind::Int, Binary::Div) => B::int_div(x, y),
+        (Kind::Int, Binary::Rem) => B::int_remainder(x, y),
+        (Kind::Int, Binary::Max) => {
+            let smaller = B::int_lower(x.clone(), y.clone(), types.bool);
+            B::int_mask_where(x, smaller, y)
+        }
+        (Kind::Int, Binary::Min) => {
+            let larger = B::int_greater(x.clone(), y.clone(), types.bool);
+            B::int_mask_where(x, larger, y)
+        }
         _ => return Err(unknown(binary, kind)),
     })
 }
@@ -83,6 +93,10 @@ pub(super) fn binary_scalar(binary: Binary, kind: Kind, x: DispatchTensor, numbe
         (Kind::Int, Binary::Sub) => B::int_sub_scalar(x, y),
         (Kind::Int, Binary::SubFrom) => B::int_add_scalar(B::int_neg(x), y),
         (Kind::Int, Binary::Mul) => B::int_mul_scalar(x, y),
+        (Kind::Int, Binary::Div) => B::int_div_scalar(x, y),
+        (Kind::Int, Binary::Rem) => B::int_remainder_scalar(x, y),
+        (Kind::Int, Binary::Max) => B::int_clamp_min(x, y),
+        (Kind::Int, Binary::Min) => B::int_clamp_max(x, y),
         _ => return Err(unknown(binary, kind)),
     })
 }
@@ -146,7 +160,7 @@ pub(super) fn select(mut operands: Operands) -> Outcome<DispatchTensor> {
     let kind = operands.kind();
     let (on, off) = (operands.take()?, operands.take()?);
     Ok(match kind {
-        Kind::Float => B::float_mask_where(off, condition, on),
+        Kind::Float | Kind::Host => B::float_mask_where(off, condition, on),
         Kind::Int => B::int_mask_where(off, condition, on),
         Kind::Bool => B::bool_mask_where(off, condition, on),
     })
@@ -160,7 +174,7 @@ pub(super) fn cast(from: Kind, to: Kind, x: DispatchTensor, types: Types) -> Dis
         (Kind::Int, Kind::Bool) => B::int_not_equal_elem(x, Scalar::Int(0), types.bool),
         (Kind::Bool, Kind::Float) => B::bool_into_float(x, FloatDType::F32),
         (Kind::Bool, Kind::Int) => B::bool_into_int(x, types.int),
-        (Kind::Float, Kind::Float) | (Kind::Int, Kind::Int) | (Kind::Bool, Kind::Bool) => x,
+        _ => x,
     }
 }
 

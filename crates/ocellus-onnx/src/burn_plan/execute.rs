@@ -1,10 +1,16 @@
 //! One run of a plan: values come into being, are used, and are freed.
 
+use std::sync::Arc;
+
 use burn::backend::DispatchTensor;
+use burn::tensor::Device;
+use tract_onnx::prelude::{DatumType, IntoTValue, TValue, TVec, Tensor as TractTensor};
 
 use super::transfer::Types;
-use super::{elementwise, image, movement, reduction};
-use crate::lower::step::{Kind, Op, Plan, Step, ValueId};
+use super::{elementwise, image, movement, reduction, transfer};
+use crate::contain::quietly;
+use crate::lower::elements;
+use crate::lower::step::{Kind, Op, Plan, Step, ValueId, ValueInfo};
 
 /// What a primitive gives; the error says what is wrong with the plan.
 pub(super) type Outcome<T> = Result<T, String>;
@@ -12,41 +18,125 @@ pub(super) type Outcome<T> = Result<T, String>;
 /// The values of one run.
 pub(super) struct Execution<'p> {
     plan: &'p Plan,
-    constants: &'p [Option<DispatchTensor>],
+    constants: &'p [Option<Constant>],
+    device: &'p Device,
     types: Types,
-    values: Vec<Option<DispatchTensor>>,
+    values: Vec<Option<Stored>>,
+}
+
+/// Why a run ended early, and where.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// In a step on the host.
+    Host(String),
+    /// On the device, or on the way to it.
+    Device(String),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Device(reason)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(reason: &str) -> Self {
+        Self::Device(reason.to_owned())
+    }
+}
+
+impl Failure {
+    fn at(self, node: &str) -> Self {
+        match self {
+            Self::Host(reason) => Self::Host(format!("node {node:?}: {reason}")),
+            Self::Device(reason) => Self::Device(format!("node {node:?}: {reason}")),
+        }
+    }
+}
+
+/// A value of a run, where it lies.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all values lie on the device")]
+pub(super) enum Stored {
+    Device(DispatchTensor),
+    Host(TValue),
+}
+
+/// A value that is there before any run.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all values lie on the device")]
+pub(super) enum Constant {
+    Device(DispatchTensor),
+    Host(Arc<TractTensor>),
+}
+
+impl From<&Constant> for Stored {
+    fn from(constant: &Constant) -> Self {
+        match constant {
+            Constant::Device(tensor) => Self::Device(tensor.clone()),
+            Constant::Host(tensor) => Self::Host(Arc::clone(tensor).into_tvalue()),
+        }
+    }
+}
+
+impl Stored {
+    fn device(self) -> Outcome<DispatchTensor> {
+        match self {
+            Self::Device(tensor) => Ok(tensor),
+            Self::Host(_) => Err("a value lies on the host".into()),
+        }
+    }
+
+    fn host(self) -> Outcome<TValue> {
+        match self {
+            Self::Host(value) => Ok(value),
+            Self::Device(_) => Err("a value lies on the device".into()),
+        }
+    }
 }
 
 impl<'p> Execution<'p> {
-    pub fn new(plan: &'p Plan, constants: &'p [Option<DispatchTensor>], types: Types) -> Self {
-        Self { plan, constants, types, values: vec![None; plan.values.len()] }
+    pub fn new(plan: &'p Plan, constants: &'p [Option<Constant>], device: &'p Device, types: Types) -> Self {
+        Self { plan, constants, device, types, values: vec![None; plan.values.len()] }
     }
 
     /// Queues all steps; gives the outputs.
-    pub fn run(mut self, inputs: Vec<DispatchTensor>) -> Outcome<Vec<DispatchTensor>> {
+    pub fn run(mut self, inputs: Vec<Stored>) -> Result<Vec<Stored>, Failure> {
         for (id, tensor) in self.plan.inputs.iter().zip(inputs) {
             self.set(*id, tensor)?;
         }
         for step in &self.plan.steps {
-            self.step(step).map_err(|reason| format!("node {:?}: {reason}", step.node))?;
+            self.step(step).map_err(|failure| failure.at(&step.node))?;
         }
-        self.plan.outputs.iter().map(|id| self.value(*id)).collect()
+        self.plan.outputs.iter().map(|id| Ok(self.value(*id)?)).collect()
     }
 
-    fn step(&mut self, step: &Step) -> Outcome<()> {
-        let mut tensors = Vec::with_capacity(step.inputs.len());
+    fn step(&mut self, step: &Step) -> Result<(), Failure> {
+        let mut taken = Vec::with_capacity(step.inputs.len());
         for (at, id) in step.inputs.iter().enumerate() {
             // The last use takes the value itself, so that a primitive may work in its memory.
             let again = step.inputs.iter().skip(at + 1).any(|other| other == id);
             let last = !again && step.release.contains(id);
-            let taken = if last { self.values.get_mut(*id).and_then(Option::take) } else { None };
-            tensors.push(taken.map_or_else(|| self.value(*id), Ok)?);
+            let own = if last { self.values.get_mut(*id).and_then(Option::take) } else { None };
+            taken.push(own.map_or_else(|| self.value(*id), Ok)?);
         }
-        let kinds = step.inputs.iter().map(|id| self.plan.values.get(*id).map_or(Kind::Float, |info| info.kind));
-        let operands = Operands(kinds.zip(tensors).collect::<Vec<_>>().into_iter());
-        let outputs = perform(&step.op, operands, self.types)?;
+        let outputs = match &step.op {
+            Op::Host(node) => {
+                let operands = taken.into_iter().map(Stored::host).collect::<Outcome<TVec<TValue>>>()?;
+                let results = quietly(|| node.run(operands)).and_then(|done| done).map_err(Failure::Host)?;
+                results.into_iter().map(Stored::Host).collect()
+            }
+            Op::Download(types) => self.download(step, taken, types)?,
+            Op::Upload(info) => vec![Stored::Device(self.upload(info, taken)?)],
+            op => {
+                let kind = |id: &ValueId| self.plan.values.get(*id).map_or(Kind::Float, |info| info.kind);
+                let operands = step.inputs.iter().map(kind).zip(taken).map(|(kind, value)| Ok((kind, value.device()?)));
+                let operands = Operands(operands.collect::<Outcome<Vec<_>>>()?.into_iter());
+                perform(op, operands, self.types)?.into_iter().map(Stored::Device).collect::<Vec<_>>()
+            }
+        };
         if outputs.len() != step.outputs.len() {
-            return Err(format!("{} outputs, not {}", outputs.len(), step.outputs.len()));
+            return Err(format!("{} outputs, not {}", outputs.len(), step.outputs.len()).into());
         }
         for (id, tensor) in step.outputs.iter().zip(outputs) {
             self.set(*id, tensor)?;
@@ -57,15 +147,32 @@ impl<'p> Execution<'p> {
         Ok(())
     }
 
-    fn set(&mut self, id: ValueId, tensor: DispatchTensor) -> Outcome<()> {
+    fn download(&self, step: &Step, taken: Vec<Stored>, types: &[(DatumType, Vec<usize>)]) -> Outcome<Vec<Stored>> {
+        let kind = |id: &ValueId| self.plan.values.get(*id).map_or(Kind::Float, |info| info.kind);
+        let kinds = step.inputs.iter().map(kind);
+        let tensors = kinds.zip(taken).map(|(kind, value)| Ok((kind, value.device()?))).collect::<Outcome<Vec<_>>>()?;
+        let data = transfer::download(tensors)?;
+        let typed = data.into_iter().zip(types).map(|(data, (datum_type, shape))| {
+            transfer::on_host(data, *datum_type, shape).map(|tensor| Stored::Host(tensor.into_tvalue()))
+        });
+        typed.collect()
+    }
+
+    fn upload(&self, info: &ValueInfo, taken: Vec<Stored>) -> Outcome<DispatchTensor> {
+        let value = taken.into_iter().next().ok_or("an operand is missing")?.host()?;
+        self.types.upload(elements(&value)?, &info.shape, self.device)
+    }
+
+    fn set(&mut self, id: ValueId, tensor: Stored) -> Outcome<()> {
         let slot = self.values.get_mut(id).ok_or_else(|| format!("there is no value {id}"))?;
         *slot = Some(tensor);
         Ok(())
     }
 
-    fn value(&self, id: ValueId) -> Outcome<DispatchTensor> {
-        let of = |values: &[Option<DispatchTensor>]| values.get(id).and_then(Option::clone);
-        of(&self.values).or_else(|| of(self.constants)).ok_or_else(|| format!("value {id} is not there"))
+    fn value(&self, id: ValueId) -> Outcome<Stored> {
+        let computed = self.values.get(id).and_then(Option::clone);
+        let constant = || self.constants.get(id).and_then(Option::as_ref).map(Stored::from);
+        computed.or_else(constant).ok_or_else(|| format!("value {id} is not there"))
     }
 }
 
@@ -120,6 +227,9 @@ fn perform(op: &Op, mut operands: Operands, types: Types) -> Outcome<Vec<Dispatc
         Op::Permute(axes) => movement::permute(axes, kind, operands.take()?),
         Op::Expand(shape) => movement::expand(shape, kind, operands.take()?),
         Op::Pad { pads, mode } => movement::pad(pads, *mode, kind, operands.take()?)?,
+        Op::Flip { axis } => movement::flip(*axis, kind, operands.take()?),
+        Op::CumSum { axis } => reduction::cum_sum(*axis, kind, operands.take()?),
+        Op::Host(_) | Op::Download(_) | Op::Upload(_) => return Err("a step between host and device".into()),
         Op::Gather { axis } => movement::gather(*axis, operands, types)?,
         Op::GatherElements { axis } => movement::gather_elements(*axis, operands)?,
         Op::TopK { axis, k, largest } => return Ok(movement::top_k(*axis, *k, *largest, operands.take()?, types)),

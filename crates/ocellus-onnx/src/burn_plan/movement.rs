@@ -11,7 +11,7 @@ use crate::lower::step::{Kind, PadMode, SliceRange};
 pub(super) fn reshape(shape: &[usize], kind: Kind, x: DispatchTensor) -> DispatchTensor {
     let shape = Shape::from(extents(shape).to_vec());
     match kind {
-        Kind::Float => B::float_reshape(x, shape),
+        Kind::Float | Kind::Host => B::float_reshape(x, shape),
         Kind::Int => B::int_reshape(x, shape),
         Kind::Bool => B::bool_reshape(x, shape),
     }
@@ -20,7 +20,7 @@ pub(super) fn reshape(shape: &[usize], kind: Kind, x: DispatchTensor) -> Dispatc
 pub(super) fn expand(shape: &[usize], kind: Kind, x: DispatchTensor) -> DispatchTensor {
     let shape = Shape::from(extents(shape).to_vec());
     match kind {
-        Kind::Float => B::float_expand(x, shape),
+        Kind::Float | Kind::Host => B::float_expand(x, shape),
         Kind::Int => B::int_expand(x, shape),
         Kind::Bool => B::bool_expand(x, shape),
     }
@@ -28,7 +28,7 @@ pub(super) fn expand(shape: &[usize], kind: Kind, x: DispatchTensor) -> Dispatch
 
 pub(super) fn permute(axes: &[usize], kind: Kind, x: DispatchTensor) -> DispatchTensor {
     match kind {
-        Kind::Float => B::float_permute(x, axes),
+        Kind::Float | Kind::Host => B::float_permute(x, axes),
         Kind::Int => B::int_permute(x, axes),
         Kind::Bool => B::bool_permute(x, axes),
     }
@@ -36,7 +36,7 @@ pub(super) fn permute(axes: &[usize], kind: Kind, x: DispatchTensor) -> Dispatch
 
 pub(super) fn concat(axis: usize, operands: Operands) -> DispatchTensor {
     match operands.kind() {
-        Kind::Float => B::float_cat(operands.rest(), axis),
+        Kind::Float | Kind::Host => B::float_cat(operands.rest(), axis),
         Kind::Int => B::int_cat(operands.rest(), axis),
         Kind::Bool => B::bool_cat(operands.rest(), axis),
     }
@@ -49,7 +49,7 @@ pub(super) fn slice(ranges: &[SliceRange], kind: Kind, x: DispatchTensor) -> Out
         .map(|r| Ok(Slice::with_step(signed(r.start)?, Some(signed(r.end)?), signed(r.step)?)))
         .collect::<Outcome<Vec<Slice>>>()?;
     Ok(match kind {
-        Kind::Float => B::float_slice(x, &slices),
+        Kind::Float | Kind::Host => B::float_slice(x, &slices),
         Kind::Int => B::int_slice(x, &slices),
         Kind::Bool => B::bool_slice(x, &slices),
     })
@@ -62,9 +62,17 @@ pub(super) fn pad(pads: &[(usize, usize)], mode: PadMode, kind: Kind, x: Dispatc
         PadMode::Edge => BurnPadMode::Edge,
     };
     match kind {
-        Kind::Float => Ok(B::float_pad(x, pads, mode)),
+        Kind::Float | Kind::Host => Ok(B::float_pad(x, pads, mode)),
         Kind::Int => Ok(B::int_pad(x, pads, mode)),
         Kind::Bool => Err("there is no primitive that pads truth values".into()),
+    }
+}
+
+pub(super) fn flip(axis: usize, kind: Kind, x: DispatchTensor) -> DispatchTensor {
+    match kind {
+        Kind::Int => B::int_flip(x, &[axis]),
+        Kind::Bool => B::bool_flip(x, &[axis]),
+        Kind::Float | Kind::Host => B::float_flip(x, &[axis]),
     }
 }
 
@@ -72,7 +80,7 @@ pub(super) fn gather(axis: usize, mut operands: Operands, types: Types) -> Outco
     let kind = operands.kind();
     let (x, indices) = (operands.take()?, operands.take()?);
     Ok(match kind {
-        Kind::Float => B::float_select(x, axis, indices),
+        Kind::Float | Kind::Host => B::float_select(x, axis, indices),
         Kind::Int => B::int_select(x, axis, indices),
         // As integers: flex forgets that what it selects are truth values.
         Kind::Bool => {
@@ -86,7 +94,7 @@ pub(super) fn gather_elements(axis: usize, mut operands: Operands) -> Outcome<Di
     let kind = operands.kind();
     let (x, indices) = (operands.take()?, operands.take()?);
     Ok(match kind {
-        Kind::Float => B::float_gather(axis, x, indices),
+        Kind::Float | Kind::Host => B::float_gather(axis, x, indices),
         Kind::Int => B::int_gather(axis, x, indices),
         Kind::Bool => B::bool_gather(axis, x, indices),
     })

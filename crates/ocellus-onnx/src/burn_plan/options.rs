@@ -29,3 +29,14 @@ impl BurnOptions {
         Ok(())
     }
 }
+
+/// An operator of the simplified graph that runs on the host, not on the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostStep {
+    /// The node's name.
+    pub node: String,
+    /// Its operator.
+    pub operator: String,
+    /// Why it runs there.
+    pub reason: String,
+}

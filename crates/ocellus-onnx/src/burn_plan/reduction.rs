@@ -11,6 +11,10 @@ pub(super) fn matmul(mut operands: Operands) -> Outcome<DispatchTensor> {
     Ok(B::float_matmul(operands.take()?, operands.take()?))
 }
 
+pub(super) fn cum_sum(axis: usize, kind: Kind, x: DispatchTensor) -> DispatchTensor {
+    if kind == Kind::Int { B::int_cumsum(x, axis) } else { B::float_cumsum(x, axis) }
+}
+
 pub(super) fn softmax(axis: usize, log: bool, x: DispatchTensor) -> DispatchTensor {
     if log { B::log_softmax(x, axis) } else { B::softmax(x, axis) }
 }

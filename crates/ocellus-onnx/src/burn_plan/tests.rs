@@ -230,3 +230,15 @@ fn half_precision_keeps_sums_in_32_bits() {
         half_network_agrees(&gpu);
     }
 }
+
+#[test]
+fn what_runs_on_the_host_is_told_and_can_be_refused() {
+    let case = cases::all().into_iter().find(|case| case.name == "on the host between convolutions").expect("a case");
+    let graph = case.graph();
+    let plan = BurnPlan::new(&graph, &Device::flex()).expect("it lowers");
+    let operators: Vec<String> = plan.host_steps().into_iter().map(|step| step.operator).collect();
+    assert_eq!(operators, ["Acos", "Atan"]);
+    let refused = BurnPlan::new_strict(&graph, &Device::flex(), &BurnOptions::default()).expect_err("it is strict");
+    let Error::Lowering { node, operator, .. } = &refused else { panic!("{refused}") };
+    assert_eq!((node.as_str(), operator.as_str()), ("a", "Acos"));
+}

@@ -4,8 +4,10 @@ use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps, Transactio
 use burn::backend::{Dispatch, DispatchTensor, TensorPrimitive};
 use burn::tensor::{BoolDType, DType, Device, IntDType, TensorData, read_sync};
 
+use tract_onnx::prelude::{DatumType, Tensor as TractTensor};
+
+use crate::error::one_line;
 use crate::lower::step::{ConstantData, Kind};
-use crate::tensor::Tensor;
 
 /// How a device holds integers and truth values; floats are 32-bit everywhere.
 #[derive(Debug, Clone, Copy)]
@@ -36,19 +38,12 @@ impl Types {
             ConstantData::Float(data) => Dispatch::float_from_data(TensorData::new(data, shape), device),
             ConstantData::Half(data) => Dispatch::float_from_data(TensorData::new(data, shape), device),
             ConstantData::Int(data) => Dispatch::int_from_data(self.integers(data, shape), device),
+            ConstantData::Host(_) => return Err("a constant of the host".into()),
             ConstantData::Bool(data) => {
                 let data = TensorData::new(data, shape).convert_dtype(DType::from(self.bool));
                 Dispatch::bool_from_data(data, device)
             }
         })
-    }
-
-    /// Brings an input to the device.
-    ///
-    /// # Errors
-    /// As [`upload`](Self::upload).
-    pub fn upload_floats(self, tensor: &Tensor, device: &Device) -> Result<DispatchTensor, String> {
-        self.upload(ConstantData::Float(tensor.data.clone()), &tensor.shape, device)
     }
 
     /// Integers of the device's width; what does not fit becomes the nearest that does.
@@ -67,23 +62,15 @@ fn fits(found: usize, shape: &[usize]) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{found} values where shape {shape:?} takes {expected}")) }
 }
 
-/// Brings tensors of any kind to the host as floats, in one transfer.
+/// Brings tensors of any kind to the host, in one transfer.
 ///
 /// # Errors
 /// When the device fails. It may panic instead.
-pub(super) fn download(tensors: Vec<(Kind, DispatchTensor)>) -> Result<Vec<Vec<f32>>, String> {
-    download_data(tensors)?.into_iter().map(floats).collect()
-}
-
-/// As [`download`], in the types of the device.
-///
-/// # Errors
-/// As [`download`].
-pub(super) fn download_data(tensors: Vec<(Kind, DispatchTensor)>) -> Result<Vec<TensorData>, String> {
+pub(super) fn download(tensors: Vec<(Kind, DispatchTensor)>) -> Result<Vec<TensorData>, String> {
     let mut transaction = TransactionPrimitive::<Dispatch>::default();
     for (kind, tensor) in tensors {
         match kind {
-            Kind::Float => transaction.register_float(TensorPrimitive::Float(tensor)),
+            Kind::Float | Kind::Host => transaction.register_float(TensorPrimitive::Float(tensor)),
             Kind::Int => transaction.register_int(tensor),
             Kind::Bool => transaction.register_bool(tensor),
         }
@@ -91,7 +78,32 @@ pub(super) fn download_data(tensors: Vec<(Kind, DispatchTensor)>) -> Result<Vec<
     read_sync(transaction.execute_async()).map_err(|e| e.to_string())
 }
 
-fn floats(data: TensorData) -> Result<Vec<f32>, String> {
+/// What came from the device, as tract holds it: with the type that the graph gives it.
+///
+/// # Errors
+/// When there are not as many elements as the shape takes, or one is beyond the type.
+pub(super) fn on_host(data: TensorData, datum_type: DatumType, shape: &[usize]) -> Result<TractTensor, String> {
+    let failed = |e| one_line(&e);
+    let count: usize = shape.iter().product();
+    if data.shape().iter().product::<usize>() != count {
+        return Err(format!("{:?} came back where shape {shape:?} was expected", data.shape()));
+    }
+    if datum_type.is_float() {
+        let tensor = TractTensor::from_shape(shape, &floats(data)?).map_err(failed)?;
+        return Ok(tensor.cast_to_dt(datum_type).map_err(failed)?.into_owned());
+    }
+    let data = data.convert::<i64>();
+    let data = data.as_slice::<i64>().map_err(|e| format!("{e:?}"))?;
+    if datum_type == DatumType::Bool {
+        let data: Vec<bool> = data.iter().map(|v| *v != 0).collect();
+        return TractTensor::from_shape(shape, &data).map_err(failed);
+    }
+    let tensor = TractTensor::from_shape(shape, data).map_err(failed)?;
+    Ok(tensor.cast_to_dt(datum_type).map_err(failed)?.into_owned())
+}
+
+/// The elements as floats.
+pub(super) fn floats(data: TensorData) -> Result<Vec<f32>, String> {
     let data = if data.dtype() == DType::F32 { data } else { data.convert::<f32>() };
     Ok(data.as_slice::<f32>().map_err(|e| format!("{e:?}"))?.to_vec())
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::{DatumType, OutletId, Tensor as TractTensor, TypedFact, TypedModel, TypedNode};
 
+use super::Target;
+use super::bounds::{Bounds, bounds};
+use super::host::HostNode;
 use super::infer::{Outcome, infer};
 use super::step::{ConstantData, Kind, Op, Plan, Step, ValueId, ValueInfo};
 use crate::limits::Limits;
@@ -14,29 +17,61 @@ pub(crate) struct Builder<'m> {
     model: &'m TypedModel,
     limits: &'m Limits,
     plan: Plan,
+    target: Target,
+    /// Outlets whose values lie on the device.
     values: HashMap<OutletId, ValueId>,
+    /// Outlets whose values lie on the host; one may lie on both.
+    on_host: HashMap<OutletId, ValueId>,
+    /// Bounds of the integers of each value; of no meaning for other kinds.
+    bounds: Vec<Bounds>,
     /// Name of the node whose steps are being added.
     node: String,
 }
 
 impl<'m> Builder<'m> {
-    pub fn new(model: &'m TypedModel, limits: &'m Limits) -> Self {
-        Self { model, limits, plan: Plan::default(), values: HashMap::new(), node: String::new() }
+    pub fn new(model: &'m TypedModel, limits: &'m Limits, target: Target) -> Self {
+        Self {
+            model,
+            limits,
+            plan: Plan::default(),
+            target,
+            values: HashMap::new(),
+            on_host: HashMap::new(),
+            bounds: Vec::new(),
+            node: String::new(),
+        }
     }
 
-    /// Declares the next input of the graph.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// Declares the next input of the graph: on the device where that holds all its values, else on the host.
     pub fn add_input(&mut self, outlet: OutletId) -> Outcome<()> {
-        let info = info_of(self.fact(outlet)?)?;
-        let id = self.add_value(info);
+        let fact = self.fact(outlet)?;
+        let range = Bounds::of_type(fact.datum_type);
+        let held = info_of(fact).and_then(|info| {
+            self.admit(&info)?;
+            self.representable(&info, range).map(|()| info)
+        });
+        let (info, places) = match held {
+            Ok(info) => (info, &mut self.values),
+            Err(_) => (on_host(fact.shape.as_concrete().unwrap_or_default()).0, &mut self.on_host),
+        };
+        places.insert(outlet, self.plan.values.len());
+        let id = self.add_value(info, range);
         self.plan.inputs.push(id);
-        self.values.insert(outlet, id);
         Ok(())
     }
 
     /// Whether nothing needs to be computed for `node`: an input, or all outputs constant.
     pub fn is_settled(&self, node: &TypedNode) -> bool {
-        let known =
-            |slot| self.values.contains_key(&OutletId::new(node.id, slot)) || node.outputs[slot].fact.konst.is_some();
+        let known = |slot| {
+            let outlet = OutletId::new(node.id, slot);
+            self.values.contains_key(&outlet)
+                || self.on_host.contains_key(&outlet)
+                || node.outputs[slot].fact.konst.is_some()
+        };
         !node.outputs.is_empty() && (0..node.outputs.len()).all(known)
     }
 
@@ -60,6 +95,12 @@ impl<'m> Builder<'m> {
             if *found != expected {
                 return Err(format!("output {slot} came out as {found:?}, not {expected:?}"));
             }
+            let range = Bounds::of_type(outlet.fact.datum_type);
+            if expected.kind == Kind::Int && !self.bounds(*id).within(range) {
+                return Err(format!("its integers may leave the range of {:?}", outlet.fact.datum_type));
+            }
+        }
+        for (slot, id) in outputs.iter().enumerate() {
             self.values.insert(OutletId::new(node.id, slot), *id);
         }
         Ok(())
@@ -81,10 +122,157 @@ impl<'m> Builder<'m> {
         if let Some(id) = self.values.get(&outlet) {
             return Ok(*id);
         }
-        let tensor = self.fact(outlet)?.konst.clone().ok_or("an input is not computed yet")?;
-        let id = self.constant_tensor(&tensor)?;
+        let fact = self.fact(outlet)?;
+        let id = match &fact.konst {
+            Some(tensor) => self.constant_tensor(tensor)?,
+            None => self.uploaded(outlet, Bounds::of_type(fact.datum_type))?,
+        };
         self.values.insert(outlet, id);
         Ok(id)
+    }
+
+    /// Input `ix` of `node`, which is of indices: what is beyond the device's integers is beyond any axis.
+    pub fn index_input(&mut self, node: &TypedNode, ix: usize) -> Outcome<ValueId> {
+        let outlet = *node.inputs.get(ix).ok_or_else(|| format!("input {ix} is missing"))?;
+        let fact = self.fact(outlet)?;
+        if self.values.contains_key(&outlet) || fact.konst.is_some() {
+            return self.value(outlet);
+        }
+        let range = Bounds::of_type(fact.datum_type);
+        let device = self.integers();
+        self.uploaded(outlet, if range.within(device) { range } else { device })
+    }
+
+    /// A value of the host on the device.
+    fn uploaded(&mut self, outlet: OutletId, range: Bounds) -> Outcome<ValueId> {
+        let there = *self.on_host.get(&outlet).ok_or("an input is not computed yet")?;
+        let info = info_of(self.fact(outlet)?)?;
+        self.admit(&info)?;
+        self.representable(&info, range)?;
+        let id = self.push(Op::Upload(info.clone()), &[there], vec![(info, range)]);
+        id.first().copied().ok_or_else(|| "a step without output".into())
+    }
+
+    /// The value of an output of the graph, wherever it lies.
+    pub fn output(&mut self, outlet: OutletId) -> Outcome<ValueId> {
+        if let Some(id) = self.on_host.get(&outlet).filter(|_| !self.values.contains_key(&outlet)) {
+            return Ok(*id);
+        }
+        let before = self.mark();
+        self.value(outlet).or_else(|reason| {
+            self.rewind(before);
+            let tensor = self.fact(outlet)?.konst.clone().ok_or(reason)?;
+            let (info, range) = on_host(tensor.shape());
+            let id = self.add_value(info, range);
+            self.plan.constants.push((id, ConstantData::Host(tensor)));
+            Ok(id)
+        })
+    }
+
+    /// Refuses to carry over what is as well done where its operands are: integers of shapes, and a few numbers.
+    pub fn stays_on_host(&self, node: &TypedNode) -> Outcome<()> {
+        const FEW: usize = 16;
+        const LITTLE: usize = 1 << 12;
+        let is_little = |fact: &TypedFact| {
+            let most = if fact.datum_type.is_float() { FEW } else { LITTLE };
+            fact.shape.as_concrete().is_some_and(|shape| shape.iter().product::<usize>() <= most)
+        };
+        let computed = |outlet: &&OutletId| self.fact(**outlet).is_ok_and(|fact| fact.konst.is_none());
+        let mut operands = node.inputs.iter().filter(computed).peekable();
+        let some = operands.peek().is_some();
+        let there = operands.all(|outlet| !self.values.contains_key(outlet) && self.on_host.contains_key(outlet));
+        let little = node.inputs.iter().all(|outlet| self.fact(*outlet).is_ok_and(is_little))
+            && node.outputs.iter().all(|outlet| is_little(&outlet.fact));
+        if some && there && little { Err("its operands are few and on the host".into()) } else { Ok(()) }
+    }
+
+    /// Makes one step on the host of `node`.
+    ///
+    /// # Errors
+    /// When the node cannot run by itself.
+    pub fn settle_on_host(&mut self, node: &TypedNode, reason: String) -> Outcome<()> {
+        let step =
+            HostNode::new(self.model, node, reason.clone()).map_err(|e| format!("{reason}; on the host: {e}"))?;
+        let mut operands = Vec::new();
+        for outlet in &node.inputs {
+            if self.fact(*outlet)?.konst.is_none() {
+                operands.push(*outlet);
+            }
+        }
+        self.download(&operands)?;
+        let inputs = operands
+            .iter()
+            .map(|outlet| self.on_host.get(outlet).copied().ok_or_else(|| "an input is not computed yet".to_owned()))
+            .collect::<Outcome<Vec<ValueId>>>()?;
+        let given = step.outputs.iter().map(|shape| on_host(shape)).collect();
+        let outputs = self.push(Op::Host(Box::new(step)), &inputs, given);
+        for (slot, id) in outputs.into_iter().enumerate() {
+            self.on_host.insert(OutletId::new(node.id, slot), id);
+        }
+        Ok(())
+    }
+
+    /// Brings to the host what of these is not there.
+    fn download(&mut self, outlets: &[OutletId]) -> Outcome<()> {
+        let mut missing: Vec<(OutletId, ValueId)> = Vec::new();
+        for outlet in outlets {
+            if let Some(id) = self.values.get(outlet).filter(|_| !self.on_host.contains_key(outlet))
+                && missing.iter().all(|(other, _)| other != outlet)
+            {
+                missing.push((*outlet, *id));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let types = missing
+            .iter()
+            .map(|(outlet, id)| Ok((self.fact(*outlet)?.datum_type, self.shape(*id))))
+            .collect::<Outcome<Vec<_>>>()?;
+        let inputs: Vec<ValueId> = missing.iter().map(|(_, id)| *id).collect();
+        let given = types.iter().map(|(_, shape)| on_host(shape)).collect();
+        let outputs = self.push(Op::Download(types), &inputs, given);
+        self.on_host.extend(missing.into_iter().map(|(outlet, _)| outlet).zip(outputs));
+        Ok(())
+    }
+
+    /// Where the plan stands, to come back to.
+    pub fn mark(&self) -> Mark {
+        Mark { values: self.plan.values.len(), constants: self.plan.constants.len(), steps: self.plan.steps.len() }
+    }
+
+    /// Forgets what was added since.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.plan.values.truncate(mark.values);
+        self.bounds.truncate(mark.values);
+        self.plan.constants.truncate(mark.constants);
+        self.plan.steps.truncate(mark.steps);
+        self.values.retain(|_, id| *id < mark.values);
+        self.on_host.retain(|_, id| *id < mark.values);
+    }
+
+    /// The integers of the device.
+    fn integers(&self) -> Bounds {
+        if self.target.wide_integers { Bounds::I64 } else { Bounds::I32 }
+    }
+
+    /// Refuses integers that the device may not have.
+    fn representable(&self, info: &ValueInfo, range: Bounds) -> Outcome<()> {
+        if info.kind == Kind::Int && !range.within(self.integers()) {
+            return Err("its integers may be larger than the device's".into());
+        }
+        Ok(())
+    }
+
+    /// Bounds of a value of integers.
+    pub fn bounds(&self, id: ValueId) -> Bounds {
+        self.bounds.get(id).copied().unwrap_or(Bounds::I64)
+    }
+
+    /// The element type of input `ix` of `node` in the graph.
+    pub fn input_type(&self, node: &TypedNode, ix: usize) -> Outcome<DatumType> {
+        let outlet = node.inputs.get(ix).ok_or_else(|| format!("input {ix} is missing"))?;
+        Ok(self.fact(*outlet)?.datum_type)
     }
 
     /// The tensor of input `ix` of `node` when that is constant.
@@ -124,7 +312,19 @@ impl<'m> Builder<'m> {
         let infos: Vec<&ValueInfo> = inputs.iter().map(|id| self.info(*id)).collect();
         let given = infer(&op, &infos)?;
         given.iter().try_for_each(|info| self.admit(info))?;
-        let outputs: Vec<ValueId> = given.into_iter().map(|info| self.add_value(info)).collect();
+        let range = if given.iter().any(|info| info.kind == Kind::Int) {
+            let operands: Vec<(&ValueInfo, Bounds)> =
+                inputs.iter().map(|id| (self.info(*id), self.bounds(*id))).collect();
+            bounds(&op, &operands, self.target.wide_integers)?
+        } else {
+            Bounds::new(0, 0)
+        };
+        given.iter().try_for_each(|info| self.representable(info, range))?;
+        Ok(self.push(op, inputs, given.into_iter().map(|info| (info, range)).collect()))
+    }
+
+    fn push(&mut self, op: Op, inputs: &[ValueId], given: Vec<(ValueInfo, Bounds)>) -> Vec<ValueId> {
+        let outputs: Vec<ValueId> = given.into_iter().map(|(info, range)| self.add_value(info, range)).collect();
         self.plan.steps.push(Step {
             node: self.node.clone(),
             op,
@@ -132,7 +332,7 @@ impl<'m> Builder<'m> {
             outputs: outputs.clone(),
             release: Vec::new(),
         });
-        Ok(outputs)
+        outputs
     }
 
     /// [`Op::Reshape`], unless the shape is that already.
@@ -166,7 +366,9 @@ impl<'m> Builder<'m> {
             return Err(format!("{} elements for shape {shape:?}", data.len()));
         }
         self.admit(&info)?;
-        let id = self.add_value(info);
+        let range = if let ConstantData::Int(data) = &data { Bounds::of(data) } else { Bounds::new(0, 0) };
+        self.representable(&info, range)?;
+        let id = self.add_value(info, range);
         self.plan.constants.push((id, data));
         Ok(id)
     }
@@ -195,7 +397,8 @@ impl<'m> Builder<'m> {
         }
     }
 
-    fn add_value(&mut self, info: ValueInfo) -> ValueId {
+    fn add_value(&mut self, info: ValueInfo, range: Bounds) -> ValueId {
+        self.bounds.push(range);
         self.plan.values.push(info);
         self.plan.values.len() - 1
     }
@@ -203,6 +406,19 @@ impl<'m> Builder<'m> {
     fn fact(&self, outlet: OutletId) -> Outcome<&'m TypedFact> {
         self.model.outlet_fact(outlet).map_err(|e| format!("{e:#}"))
     }
+}
+
+/// A place in a plan under construction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    values: usize,
+    constants: usize,
+    steps: usize,
+}
+
+/// What is known of a value of the host.
+fn on_host(shape: &[usize]) -> (ValueInfo, Bounds) {
+    (ValueInfo::new(Kind::Host, shape), Bounds::I64)
 }
 
 /// Shape and kind of what tract describes.
@@ -218,7 +434,7 @@ fn info_of(fact: &TypedFact) -> Outcome<ValueInfo> {
 /// The kind of tract's element types.
 pub(crate) fn kind_of(datum_type: DatumType) -> Outcome<Kind> {
     match datum_type {
-        DatumType::F16 | DatumType::F32 | DatumType::F64 => Ok(Kind::Float),
+        DatumType::F16 | DatumType::F32 => Ok(Kind::Float),
         DatumType::Bool => Ok(Kind::Bool),
         DatumType::TDim
         | DatumType::I8
@@ -227,9 +443,8 @@ pub(crate) fn kind_of(datum_type: DatumType) -> Outcome<Kind> {
         | DatumType::I64
         | DatumType::U8
         | DatumType::U16
-        | DatumType::U32
-        | DatumType::U64 => Ok(Kind::Int),
-        other => Err(format!("elements of type {other:?} are not supported")),
+        | DatumType::U32 => Ok(Kind::Int),
+        other => Err(format!("devices have no elements of type {other:?}")),
     }
 }
 
@@ -238,6 +453,7 @@ pub(crate) fn elements(tensor: &TractTensor) -> Outcome<ConstantData> {
     match kind_of(tensor.datum_type())? {
         Kind::Float => floats(tensor).map(ConstantData::Float),
         Kind::Int => integers(tensor).map(ConstantData::Int),
+        Kind::Host => Err("it stays on the host".into()),
         Kind::Bool => {
             let view = tensor.try_as_plain_ram().map_err(|e| format!("{e:#}"))?;
             let data = view.as_slice::<bool>().map_err(|e| format!("{e:#}"))?;

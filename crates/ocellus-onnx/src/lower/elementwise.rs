@@ -12,6 +12,7 @@ use tract_onnx::tract_core::ops::nn::{GeluApproximate, LeakyRelu};
 use super::build::{Builder, kind_of};
 use super::infer::Outcome;
 use super::step::{Binary, Compare, Kind, Logic, Op, Unary, ValueId};
+use crate::burn_plan::Precision;
 
 /// Devices take whole exponents as integers, and fail on those that do not fit.
 const LARGEST_POWER: f32 = 65_536.0;
@@ -99,6 +100,7 @@ fn two_operands(b: &mut Builder<'_>, node: &TypedNode, name: &str) -> Outcome<Va
         "Max" => Binary::Max,
         "Min" => Binary::Min,
         "Pow" => Binary::Pow,
+        "Rem" => Binary::Rem,
         _ => return Err("there is no translation for this operator".into()),
     };
     arithmetic(b, node, binary)
@@ -122,16 +124,20 @@ fn arithmetic(b: &mut Builder<'_>, node: &TypedNode, binary: Binary) -> Outcome<
                 }
                 Binary::Sub => return b.emit(Op::BinaryScalar(Binary::SubFrom, number), &[x]),
                 Binary::SubFrom => return b.emit(Op::BinaryScalar(Binary::Sub, number), &[x]),
+                Binary::Div if b.info(x).kind == Kind::Int => {}
                 Binary::Div => {
                     let inverse = b.emit(Op::Unary(Unary::Recip), &[x])?;
                     return b.emit(Op::BinaryScalar(Binary::Mul, number), &[inverse]);
                 }
-                Binary::Pow => {}
+                Binary::Pow | Binary::Rem => {}
             }
         }
     }
     let (x, y) = (b.input(node, 0)?, b.input(node, 1)?);
     match binary {
+        Binary::Pow if !b.target().wide_integers => {
+            Err("shaders know no powers of negative numbers by exponents that are computed".into())
+        }
         Binary::SubFrom => b.emit(Op::Binary(Binary::Sub), &[y, x]),
         Binary::Max | Binary::Min => {
             let (x, y) = (b.expand(x, &shape)?, b.expand(y, &shape)?);
@@ -145,7 +151,8 @@ fn comparison(b: &mut Builder<'_>, node: &TypedNode, compare: Compare) -> Outcom
     let shape = b.output_info(node)?.shape;
     if let Some(number) = b.scalar_input(node, 1) {
         let x = b.input(node, 0)?;
-        if b.info(x).shape == shape {
+        let exact = b.info(x).kind != Kind::Int || number.abs() <= f64::from(i32::MAX);
+        if b.info(x).shape == shape && exact {
             return b.emit(Op::CompareScalar(compare, number), &[x]);
         }
     }
@@ -177,6 +184,14 @@ fn logic(name: &str) -> Option<Logic> {
 fn cast(b: &mut Builder<'_>, node: &TypedNode, to: DatumType) -> Outcome<ValueId> {
     let x = b.input(node, 0)?;
     let kind = kind_of(to)?;
+    let from = b.input_type(node, 0)?;
+    if to == DatumType::F16 && from == DatumType::F32 && b.target().precision == Precision::F32 {
+        if !b.target().half {
+            return Err("the device cannot round to 16 bits".into());
+        }
+        let rounded = b.emit(Op::Width { half: true }, &[x])?;
+        return b.emit(Op::Width { half: false }, &[rounded]);
+    }
     if b.info(x).kind == kind {
         return Ok(x);
     }

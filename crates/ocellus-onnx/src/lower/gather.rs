@@ -3,10 +3,14 @@
 use tract_onnx::prelude::TypedNode;
 use tract_onnx::tract_core::ops::array::{Gather, GatherElements, Topk};
 
+use super::bounds::Bounds;
 use super::build::{Builder, integers};
 use super::infer::Outcome;
 use super::layout::slice_axis;
 use super::step::{Binary, Compare, ConstantData, Kind, Op, SliceRange, Unary, ValueId};
+
+/// Up to here floats hold every integer.
+const EXACT: usize = 1 << 24;
 
 pub(super) fn lower(b: &mut Builder<'_>, node: &TypedNode) -> Option<Outcome<Vec<ValueId>>> {
     if let Some(op) = node.op_as::<Gather>() {
@@ -32,7 +36,7 @@ fn gather(b: &mut Builder<'_>, node: &TypedNode, axis: usize) -> Outcome<ValueId
         let y = select(b, x, axis, &indices)?;
         return b.reshape(y, &shape);
     }
-    let indices = b.input(node, 1)?;
+    let indices = b.index_input(node, 1)?;
     let indices = wrapped(b, indices, extent)?;
     let count = b.info(indices).volume();
     let indices = b.reshape(indices, &[count])?;
@@ -58,7 +62,7 @@ fn gather_elements(b: &mut Builder<'_>, node: &TypedNode, axis: usize) -> Outcom
             b.constant(ConstantData::Int(data), tensor.shape())?
         }
         None => {
-            let indices = b.input(node, 1)?;
+            let indices = b.index_input(node, 1)?;
             wrapped(b, indices, extent)?
         }
     };
@@ -112,10 +116,18 @@ fn evenly_spaced(indices: &[usize]) -> Option<SliceRange> {
 /// Indices computed by the graph: negative ones counted from the end, and none outside the
 /// axis, because a device does not check them.
 fn wrapped(b: &mut Builder<'_>, indices: ValueId, extent: usize) -> Outcome<ValueId> {
+    let last = extent.saturating_sub(1);
+    if b.bounds(indices).within(Bounds::of_axis(extent)) {
+        return Ok(indices);
+    }
+    if extent > EXACT {
+        return Err(format!("indices of an axis of {extent} are not exact as floats"));
+    }
+    let (min, max) = (-(extent as f32), last as f32);
+    let indices = b.emit(Op::Unary(Unary::Clamp { min, max }), &[indices])?;
     let negative = b.emit(Op::CompareScalar(Compare::Less, 0.0), &[indices])?;
     let negative = b.emit(Op::Cast(Kind::Int), &[negative])?;
     let shift = b.emit(Op::BinaryScalar(Binary::Mul, extent as f64), &[negative])?;
     let indices = b.emit(Op::Binary(Binary::Add), &[indices, shift])?;
-    let max = extent.saturating_sub(1) as f32;
     b.emit(Op::Unary(Unary::Clamp { min: 0.0, max }), &[indices])
 }

@@ -16,6 +16,21 @@ pub(crate) type Outcome<T> = Result<T, String>;
 pub(crate) fn infer(op: &Op, inputs: &[&ValueInfo]) -> Outcome<Vec<ValueInfo>> {
     let one = |shape: Vec<usize>, kind| Ok(vec![ValueInfo { shape, kind }]);
     match op {
+        Op::Host(node) => Ok(node.outputs.iter().map(|shape| ValueInfo::new(Kind::Host, shape.as_slice())).collect()),
+        Op::Download(types) => {
+            ensure(types.len() == inputs.len(), || "one type per value is needed".into())?;
+            Ok(types.iter().map(|(_, shape)| ValueInfo::new(Kind::Host, shape.as_slice())).collect())
+        }
+        Op::Upload(info) => {
+            of_kind(inputs, 0, Kind::Host)?;
+            Ok(vec![info.clone()])
+        }
+        Op::Flip { axis } | Op::CumSum { axis } => {
+            let x = operand(inputs, 0)?;
+            extent(x, *axis)?;
+            ensure(matches!(op, Op::Flip { .. }) || x.kind != Kind::Bool, || "a sum of truth values".into())?;
+            Ok(vec![x.clone()])
+        }
         Op::Conv(params) => one(conv(params, inputs)?, Kind::Float),
         Op::ConvTranspose(params) => one(conv_transpose(params, inputs)?, Kind::Float),
         Op::MaxPool(pool) | Op::AvgPool { pool, .. } => one(pooled(pool, inputs)?, Kind::Float),
@@ -178,10 +193,9 @@ fn image(info: &ValueInfo) -> Outcome<[usize; 4]> {
 }
 
 fn arithmetic_kind(binary: Binary, x: &ValueInfo) -> Outcome<Kind> {
-    let integral = matches!(binary, Binary::Add | Binary::Sub | Binary::SubFrom | Binary::Mul);
     match x.kind {
-        Kind::Float => Ok(Kind::Float),
-        Kind::Int if integral => Ok(Kind::Int),
+        Kind::Float if binary != Binary::Rem => Ok(Kind::Float),
+        Kind::Int if binary != Binary::Pow => Ok(Kind::Int),
         kind => Err(format!("{binary:?} on {kind:?} is not supported")),
     }
 }

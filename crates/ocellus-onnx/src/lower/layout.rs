@@ -59,11 +59,15 @@ fn slice(b: &mut Builder<'_>, node: &TypedNode, op: &Slice) -> Outcome<ValueId> 
 }
 
 fn downsample(b: &mut Builder<'_>, node: &TypedNode, op: &Downsample) -> Outcome<ValueId> {
-    let step = usize::try_from(op.stride).ok().filter(|s| *s > 0);
-    let step = step.ok_or_else(|| format!("a stride of {} is not supported", op.stride))?;
     let x = b.input(node, 0)?;
     let end = b.info(x).shape.get(op.axis).copied().unwrap_or(0);
-    slice_axis(b, x, op.axis, SliceRange { start: op.modulo, end, step })
+    let step = op.stride.unsigned_abs();
+    if op.stride >= 0 {
+        return slice_axis(b, x, op.axis, SliceRange { start: op.modulo, end, step });
+    }
+    // Backwards from the end, as far as `modulo`.
+    let x = b.emit(Op::Flip { axis: op.axis }, &[x])?;
+    slice_axis(b, x, op.axis, SliceRange { start: 0, end: end.saturating_sub(op.modulo), step })
 }
 
 /// Cuts one axis and leaves the others whole.

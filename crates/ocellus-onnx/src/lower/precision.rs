@@ -81,7 +81,13 @@ fn is_heavy(op: &Op) -> bool {
 
 fn needs_width(op: &Op) -> bool {
     match op {
-        Op::Softmax { .. } | Op::GridSample { .. } | Op::Interpolate { .. } | Op::TopK { .. } => true,
+        Op::Softmax { .. }
+        | Op::GridSample { .. }
+        | Op::Interpolate { .. }
+        | Op::Upload(_)
+        | Op::Download(_)
+        | Op::CumSum { .. }
+        | Op::TopK { .. } => true,
         Op::Reduce { reducer, .. } => matches!(reducer, Reducer::Sum | Reducer::Mean | Reducer::Prod),
         Op::AvgPool { pool, .. } => pool.kernel.iter().product::<usize>() > LARGE_WINDOW,
         _ => false,

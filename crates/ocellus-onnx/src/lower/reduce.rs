@@ -1,6 +1,7 @@
 //! Operators over whole axes: sums, maxima, softmax, normalisation.
 
 use tract_onnx::prelude::TypedNode;
+use tract_onnx::tract_core::ops::array::CumSum;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer as TractReducer, RmsNorm, Softmax, SoftmaxKind};
 
 use super::build::Builder;
@@ -8,7 +9,9 @@ use super::infer::Outcome;
 use super::step::{Binary, Op, Reducer, Unary, ValueId};
 
 pub(super) fn lower(b: &mut Builder<'_>, node: &TypedNode) -> Option<Outcome<Vec<ValueId>>> {
-    let value = if let Some(op) = node.op_as::<Reduce>() {
+    let value = if let Some(op) = node.op_as::<CumSum>() {
+        cum_sum(b, node, op)
+    } else if let Some(op) = node.op_as::<Reduce>() {
         reduce(b, node, op)
     } else if let Some(op) = node.op_as::<Softmax>() {
         softmax(b, node, op)
@@ -17,6 +20,21 @@ pub(super) fn lower(b: &mut Builder<'_>, node: &TypedNode) -> Option<Outcome<Vec
         rms_norm(b, node, op)
     };
     Some(value.map(|y| vec![y]))
+}
+
+fn cum_sum(b: &mut Builder<'_>, node: &TypedNode, op: &CumSum) -> Outcome<ValueId> {
+    if op.exclusive {
+        return Err("running sums without their last element are not supported".into());
+    }
+    let mut x = b.input(node, 0)?;
+    if op.reverse {
+        x = b.emit(Op::Flip { axis: op.axis }, &[x])?;
+    }
+    let mut y = b.emit(Op::CumSum { axis: op.axis }, &[x])?;
+    if op.reverse {
+        y = b.emit(Op::Flip { axis: op.axis }, &[y])?;
+    }
+    Ok(y)
 }
 
 fn reduce(b: &mut Builder<'_>, node: &TypedNode, op: &Reduce) -> Outcome<ValueId> {

@@ -4,6 +4,12 @@
 //! outermost first; images are `[batch, channels, height, width]`, convolution kernels
 //! `[out channels, in channels / groups, height, width]`.
 
+use std::sync::Arc;
+
+use tract_onnx::prelude::{DatumType, Tensor as TractTensor};
+
+use super::host::HostNode;
+
 /// Number of a value in its plan: an input, a constant or a step's output.
 pub(crate) type ValueId = usize;
 
@@ -13,6 +19,8 @@ pub(crate) enum Kind {
     Float,
     Int,
     Bool,
+    /// A tensor of tract's on the host, of any type; its shape is known when it is there.
+    Host,
 }
 
 /// Shape and kind of a value.
@@ -41,6 +49,7 @@ pub(crate) enum ConstantData {
     Half(Vec<half::f16>),
     Int(Vec<i64>),
     Bool(Vec<bool>),
+    Host(Arc<TractTensor>),
 }
 
 impl ConstantData {
@@ -49,6 +58,7 @@ impl ConstantData {
             Self::Float(_) | Self::Half(_) => Kind::Float,
             Self::Int(_) => Kind::Int,
             Self::Bool(_) => Kind::Bool,
+            Self::Host(_) => Kind::Host,
         }
     }
 
@@ -58,6 +68,7 @@ impl ConstantData {
             Self::Half(data) => data.len(),
             Self::Int(data) => data.len(),
             Self::Bool(data) => data.len(),
+            Self::Host(tensor) => tensor.len(),
         }
     }
 }
@@ -89,6 +100,12 @@ pub(crate) struct Plan {
 /// What a step does.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Op {
+    /// A node of the graph on the host; its operands and results lie there.
+    Host(Box<HostNode>),
+    /// Brings values of the device to the host, all in one transfer, as these types and shapes.
+    Download(Vec<(DatumType, Vec<usize>)>),
+    /// Brings a value of the host to the device; integers beyond the device's become the nearest there is.
+    Upload(ValueInfo),
     /// Image, kernel and, optionally, bias of one number per output channel.
     Conv(ConvParams),
     /// As [`Op::Conv`], transposed; the kernel is `[in channels, out channels / groups, h, w]`.
@@ -147,6 +164,14 @@ pub(crate) enum Op {
     Pad {
         pads: Vec<(usize, usize)>,
         mode: PadMode,
+    },
+    /// Reverses an axis.
+    Flip {
+        axis: usize,
+    },
+    /// Running sums along an axis.
+    CumSum {
+        axis: usize,
     },
     /// Takes rows of an axis by a one-dimensional index tensor.
     Gather {
@@ -261,6 +286,8 @@ pub(crate) enum Binary {
     Max,
     Min,
     Pow,
+    /// Remainder of a division; integers are not negative.
+    Rem,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

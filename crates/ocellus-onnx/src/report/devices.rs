@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use tract_onnx::prelude::TypedModel;
 
 use super::memory::{self, Memory};
-use crate::burn_plan::Precision;
 use crate::contain::{on_deep_stack, quietly};
 use crate::error::{Error, one_line};
 use crate::graph::Graph;
-use crate::lower;
 use crate::lower::step::{Op, Plan};
+use crate::lower::{self, Target};
 
 /// A graph on one device.
 #[derive(Debug, Clone)]
@@ -99,7 +98,9 @@ fn computing(model: &TypedModel) -> usize {
 /// The lowering to burn's primitives, the same for all of its devices.
 pub(super) fn burn(graph: &Graph) -> DeviceReport {
     const DEVICE: &str = "burn";
-    let lowered = quietly(|| lower::lower(graph.typed(), graph.limits(), Precision::F32));
+    // As GPUs are: what those leave to the host is told, though flex may do more.
+    let target = Target { half: true, ..Target::default() };
+    let lowered = quietly(|| lower::lower(graph.typed(), graph.limits(), target));
     let failed = |reason| Error::Lowering { node: "-".into(), operator: "whole graph".into(), reason };
     match lowered.map_err(failed).and_then(|plan| plan) {
         Err(reason) => DeviceReport::refused(DEVICE, &reason),
@@ -135,6 +136,7 @@ fn primitive(op: &Op) -> String {
         Op::Unary(_) | Op::Binary(_) | Op::BinaryScalar(..) | Op::Compare(_) | Op::CompareScalar(..) | Op::Logic(_) => {
             words.next().unwrap_or(family)
         }
+        Op::Host(node) => return format!("{} on the host", node.operator),
         Op::Reduce { reducer, .. } => return format!("{family}{reducer:?}"),
         _ => family,
     };

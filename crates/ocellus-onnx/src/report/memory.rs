@@ -163,7 +163,7 @@ fn unfolded(model: &TypedModel, node: &TypedNode) -> u64 {
 pub(super) fn of_plan(plan: &Plan, workspace: u64) -> Memory {
     let size = |kind: Kind| match kind {
         Kind::Float | Kind::Bool => 4,
-        Kind::Int => 8,
+        Kind::Int | Kind::Host => 8,
     };
     let bytes: Vec<u64> = plan.values.iter().map(|info| volume(&info.shape).saturating_mul(size(info.kind))).collect();
     let weights = plan.constants.iter().filter_map(|(id, _)| bytes.get(*id)).sum();

@@ -6,7 +6,8 @@ use super::super::{Model, Random, float, int, ints, text};
 use super::Case;
 
 pub(super) fn all() -> Vec<Case> {
-    let families = [unary(), powers(), activations(), binary(), comparisons(), mixed(), products(), reductions()];
+    let families =
+        [unary(), powers(), activations(), binary(), comparisons(), mixed(), products(), reductions(), hosted()];
     families.into_iter().flatten().collect()
 }
 
@@ -205,5 +206,50 @@ fn reductions() -> Vec<Case> {
         Case::new("softmax, several axes", through("Softmax", 11, vec![int("axis", 1)])),
         Case::new("log softmax", through("LogSoftmax", 13, vec![int("axis", 2)])),
         Case::new("layer normalisation", normalised),
+    ]
+}
+
+/// Operators that run on the host, and integers that do not.
+fn hosted() -> Vec<Case> {
+    let mut random = Random::new(5);
+    let between = Model::new()
+        .input("x", &[1, 2, 4, 4])
+        .floats("w", &[3, 2, 1, 1], &random.values(6, -0.2, 0.2))
+        .floats("v", &[2, 3, 3, 3], &random.values(54, -1.0, 1.0))
+        .node("Conv", &["x", "w"], &["c"])
+        .node("Acos", &["c"], &["a"])
+        .node("Atan", &["a"], &["b"])
+        .node("Conv", &["b", "v"], &["y"])
+        .output("y");
+    let indices = Model::new()
+        .input("x", &[1, 12])
+        .input("rows", &[3, 4])
+        .integers("k", &[1], &[5])
+        .integers("width", &[], &[4])
+        .node("TopK", &["x", "k"], &["values", "at"])
+        .node("Div", &["at", "width"], &["row"])
+        .node("Mod", &["at", "width"], &["column"])
+        .node("Gather", &["rows", "row"], &["picked"])
+        .node_with("Cast", &["column"], &["f"], vec![int("to", 1)])
+        .output("picked")
+        .output("f");
+    let running = |reverse| {
+        let model = Model::new().input("x", &[2, 5, 3]).integers("axis", &[], &[1]);
+        model.node_with("CumSum", &["x", "axis"], &["y"], vec![int("reverse", reverse)]).output("y")
+    };
+    let backwards = Model::new()
+        .input("x", &[2, 7])
+        .integers("starts", &[1], &[5])
+        .integers("ends", &[1], &[0])
+        .integers("axes", &[1], &[1])
+        .integers("steps", &[1], &[-2])
+        .node("Slice", &["x", "starts", "ends", "axes", "steps"], &["y"])
+        .output("y");
+    vec![
+        Case::new("on the host between convolutions", between),
+        Case::new("arithmetic of indices", indices),
+        Case::new("running sums", running(0)),
+        Case::new("running sums from the end", running(1)),
+        Case::new("slice backwards", backwards),
     ]
 }
