@@ -7,10 +7,7 @@ use crate::kernel::{Activation, Binary};
 pub(super) fn fuse(graph: &mut Graph) {
     let mut uses = graph.uses();
     let live = graph.live();
-    for id in 0..graph.values.len() {
-        if !live[id] {
-            continue;
-        }
+    for id in (0..graph.values.len()).filter(|id| live[*id]) {
         compose(graph, &mut uses, id);
         absorb(graph, &mut uses, id);
     }
