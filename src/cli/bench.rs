@@ -60,6 +60,8 @@ struct Report {
     batch_ms: Percentiles,
     preprocess_ms: Percentiles,
     model_ms: Percentiles,
+    /// The model's fastest run.
+    model_min_ms: f64,
     decode_ms: Percentiles,
     /// Bytes that came back from a GPU, per picture.
     read_back_bytes: u64,
@@ -109,6 +111,7 @@ impl Bench {
             batch_ms: percentiles(batches),
             preprocess_ms: stage(|o| o.preprocess_ms),
             model_ms: stage(|o| o.model_ms),
+            model_min_ms: outcomes.iter().map(|o| o.model_ms).fold(f64::INFINITY, f64::min),
             decode_ms: stage(|o| o.decode_ms),
             read_back_bytes: outcomes.iter().map(|o| o.read_back_bytes).sum::<u64>() / outcomes.len().max(1) as u64,
         };

@@ -397,10 +397,11 @@ pub fn load(package: &Package, memory_mib: Option<u64>) -> Result<Graph, EngineE
     let memory_bytes = memory_mib.unwrap_or_else(memory::default_mib).saturating_mul(1 << 20);
     let limits = Limits { memory_bytes, ..Limits::default() };
     let size = package.spec().and_then(|spec| spec.input.size).map(|[w, h]| (w as usize, h as usize));
-    let parsed = parse(package.weights(), size, &limits).or_else(|error| match size_input::asked_for(&error) {
-        Some(name) => parse_with_size_input(package.weights(), name, size, &limits),
-        None => Err(error),
-    });
+    let parsed =
+        parse(package.weights(), size, &limits).and_then(|graph| match size_input::asked_for(graph.inputs()) {
+            Some((name, picture)) => parse(&size_input::fixed(package.weights(), name, picture), size, &limits),
+            None => Ok(graph),
+        });
     // Its file is what people know a model by that can't be read.
     let path = || package.path().display().to_string();
     parsed.map_err(|error| match error {
@@ -416,24 +417,6 @@ fn parse(weights: &[u8], size: Option<(usize, usize)>, limits: &Limits) -> Resul
     match size {
         Some(size) => Graph::parse_with_size(weights, size, limits),
         None => Graph::parse(weights, limits),
-    }
-}
-
-/// Loads a graph of which the input `name` takes the picture's size, fixed to that of the other input.
-fn parse_with_size_input(
-    weights: &[u8],
-    name: &str,
-    size: Option<(usize, usize)>,
-    limits: &Limits,
-) -> Result<Graph, GraphError> {
-    // Any size will do to learn what the picture's is.
-    let graph = parse(&size_input::fixed(weights, name, size.unwrap_or((640, 640))), size, limits)?;
-    match graph.inputs() {
-        [input] => match *input.shape.as_slice() {
-            [_, _, height, width] => parse(&size_input::fixed(weights, name, (width, height)), size, limits),
-            _ => Ok(graph),
-        },
-        _ => Ok(graph),
     }
 }
 

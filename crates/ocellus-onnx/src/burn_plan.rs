@@ -139,13 +139,7 @@ impl BurnPlan {
     /// device, and their results taken to it where it needs them.
     #[must_use]
     pub fn host_steps(&self) -> Vec<HostStep> {
-        let host = |step: &Step| match &step.op {
-            Op::Host(node) => {
-                Some(HostStep { node: step.node.clone(), operator: node.operator.clone(), reason: node.reason.clone() })
-            }
-            _ => None,
-        };
-        self.plan.steps.iter().filter_map(host).collect()
+        host_steps(&self.plan)
     }
 
     fn report(&self) {
@@ -302,6 +296,17 @@ impl BurnPlan {
         }
         Ok(())
     }
+}
+
+/// The steps of a plan that run on the host, in order.
+pub(crate) fn host_steps(plan: &Plan) -> Vec<HostStep> {
+    let host = |step: &Step| match &step.op {
+        Op::Host(node) => {
+            Some(HostStep { node: step.node.clone(), operator: node.operator.clone(), reason: node.reason.clone() })
+        }
+        _ => None,
+    };
+    plan.steps.iter().filter_map(host).collect()
 }
 
 /// Does work on the device. A device that is lost makes burn panic, when work is queued or when bytes are read:

@@ -108,6 +108,13 @@ impl Source {
                     got: format!("{} axes ({shape:?})", shape.len()),
                 });
             }
+            if shape.iter().zip(&input.extents).any(|(n, declared)| *n == 0 && *declared != Extent::Fixed(0)) {
+                return Err(Error::WrongInput {
+                    name: input.name.clone(),
+                    expected: "extents of at least 1".into(),
+                    got: format!("{shape:?}"),
+                });
+            }
             check::elements(&format!("input {:?} of shape {shape:?}, its elements", input.name), shape, &self.limits)?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ocellus_onnx::burn_plan::HostStep;
 use ocellus_onnx::report::{DeviceReport, Memory, NodeReport, Report, Work};
 use serde_json::{Value, json};
 
@@ -26,7 +27,12 @@ pub(super) fn people(report: &Report, limit_mib: u64) -> Result<(), Failure> {
         print(&format!("  {:<15} {:>9}  {}", class.name(), scaled(work.flops), share(work.flops, flops)))?;
     }
     line("memory", format!("{} of {limit_mib} MiB allowed", memory(&report.memory)))?;
-    report.devices.iter().try_for_each(|device| line(device.device, on_device(device)))?;
+    for device in &report.devices {
+        line(device.device, on_device(device))?;
+        for HostStep { node, operator, reason } in &device.host {
+            print(&format!("  on the host: {operator} {node}: {reason}"))?;
+        }
+    }
     print("the most expensive nodes")?;
     for NodeReport { name, operator, shape, work, .. } in report.nodes.iter().take(MAX_NODES) {
         print(&format!("  {}  {:>9}  {operator} {shape:?} {name}", share(work.flops, flops), scaled(work.flops)))?;
@@ -128,8 +134,11 @@ fn device_json(device: &DeviceReport) -> Value {
         return json!({"refused": reason});
     }
     let fused = device.fusions;
+    let host = device.host.iter();
+    let host: Vec<Value> = host.map(|s| json!({"node": s.node, "operator": s.operator, "reason": s.reason})).collect();
     json!({
         "steps": device.steps,
+        "host": host,
         "steps_before": fused.steps_before,
         "steps_after": fused.steps_after,
         "convolutions": fused.convolutions,

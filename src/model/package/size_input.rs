@@ -6,16 +6,23 @@
 //! merge a message that comes twice, so the constant is appended to the file's bytes.
 
 use bytes::Bytes;
-use ocellus_onnx::Error as GraphError;
+use ocellus_onnx::{ElementType, TensorInfo};
 
 /// Names under which exporters ask for the size.
 const NAMES: [&str; 4] = ["orig_target_sizes", "orig_size", "target_sizes", "target_size"];
 
-/// The input's name, where a graph was refused because it also takes the picture's size as whole numbers.
+/// The input's name, and the width and height of the picture that the other input takes.
 #[must_use]
-pub fn asked_for(error: &GraphError) -> Option<&str> {
-    match error {
-        GraphError::InputType { name, dtype } if dtype.contains("64") && NAMES.contains(&name.as_str()) => Some(name),
+pub fn asked_for(inputs: &[TensorInfo]) -> Option<(&str, (usize, usize))> {
+    let is_size = |info: &TensorInfo| {
+        info.dtype == ElementType::I64 && info.shape == [1, 2] && NAMES.contains(&info.name.as_str())
+    };
+    let (picture, size) = match inputs {
+        [picture, size] | [size, picture] if is_size(size) => (picture, size),
+        _ => return None,
+    };
+    match *picture.shape.as_slice() {
+        [_, _, height, width] => Some((&size.name, (width, height))),
         _ => None,
     }
 }

@@ -10,8 +10,10 @@ use tract_onnx::tract_hir::internal::*;
 use super::Built;
 use super::native::{Given, Kernel, Made, Native, at, floats, integers, of_floats};
 
-/// Samples in all regions and channels together.
-const MOST_SAMPLES: f64 = 1e9;
+/// Samples in one region.
+const MOST_SAMPLES: f64 = 4e6;
+/// Samples in all regions, in each channel.
+const MOST_WORK: f64 = 1e9;
 
 #[derive(Debug)]
 struct RoiAlign {
@@ -71,32 +73,43 @@ fn sample(y: f64, x: f64, height: usize, width: usize) -> Option<Sample> {
     ])
 }
 
+/// The bins of one region, heights before widths.
+struct Grid {
+    first: [f64; 2],
+    bin: [f64; 2],
+    /// Samples along each side of a bin.
+    steps: [f64; 2],
+    /// Samples of all bins.
+    samples: f64,
+}
+
+impl Grid {
+    /// The samples of one bin, in place of those of another.
+    fn bin(&self, at: [usize; 2], picture: [usize; 2], samples: &mut Vec<Option<Sample>>) {
+        let point = |axis: usize, step: usize| {
+            self.first[axis] + (at[axis] as f64 + (step as f64 + 0.5) / self.steps[axis]) * self.bin[axis]
+        };
+        samples.clear();
+        for row in 0..self.steps[0] as usize {
+            for column in 0..self.steps[1] as usize {
+                samples.push(sample(point(0, row), point(1, column), picture[0], picture[1]));
+            }
+        }
+    }
+}
+
 impl RoiAlign {
-    /// The samples of each bin of a region.
-    fn bins(&self, region: &[f64], height: usize, width: usize) -> TractResult<Vec<Vec<Option<Sample>>>> {
+    /// Where the bins of a region lie.
+    fn grid(&self, region: &[f64]) -> TractResult<Grid> {
         let offset = if self.half_pixel { 0.5 } else { 0.0 };
         let &[x0, y0, x1, y1] = region else { bail!("a region takes four numbers") };
         let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(|v| v * self.scale - offset);
         let least = if self.half_pixel { f64::NEG_INFINITY } else { 1.0 };
-        let bin_height = (y1 - y0).max(least) / self.height as f64;
-        let bin_width = (x1 - x0).max(least) / self.width as f64;
-        let grid = |bin: f64| if self.sampling > 0 { self.sampling as f64 } else { bin.ceil().max(0.0) };
-        let (rows, columns) = (grid(bin_height), grid(bin_width));
-        let samples = rows * columns * (self.height * self.width) as f64;
-        ensure!(samples <= MOST_SAMPLES / 16.0, "a region of {samples} samples is too large");
-        let steps = |first: f64, bin: f64, at: usize, count: f64| {
-            (0..count as usize).map(move |i| first + at as f64 * bin + (i as f64 + 0.5) * bin / count)
-        };
-        let mut bins = Vec::with_capacity(self.height * self.width);
-        for row in 0..self.height {
-            for column in 0..self.width {
-                let bin = steps(y0, bin_height, row, rows)
-                    .flat_map(|y| steps(x0, bin_width, column, columns).map(move |x| (y, x)))
-                    .map(|(y, x)| sample(y, x, height, width));
-                bins.push(bin.collect());
-            }
-        }
-        Ok(bins)
+        let bin = [(y1 - y0).max(least) / self.height as f64, (x1 - x0).max(least) / self.width as f64];
+        let steps = bin.map(|bin| if self.sampling > 0 { self.sampling as f64 } else { bin.ceil().max(0.0) });
+        let samples = steps[0] * steps[1] * (self.height * self.width) as f64;
+        ensure!(samples <= MOST_SAMPLES, "a region takes {samples} samples, more than {MOST_SAMPLES}");
+        Ok(Grid { first: [y0, x0], bin, steps, samples })
     }
 
     fn pooled(&self, bin: &[Option<Sample>], plane: &[f64]) -> f64 {
@@ -128,17 +141,21 @@ impl Kernel for RoiAlign {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let &[batch, channels, height, width] = inputs[0].shape() else { bail!("it takes pictures") };
         let (x, regions, owners) = (floats(&inputs[0])?, floats(&inputs[1])?, integers(&inputs[2])?);
-        let mut data = Vec::new();
-        let mut work = 0.0;
-        for (region, owner) in regions.chunks_exact(4).zip(&owners) {
+        let size = self.height * self.width;
+        let mut data = vec![0.0; owners.len() * channels * size];
+        let (mut samples, mut work) = (Vec::new(), 0.0);
+        for (number, (region, owner)) in regions.chunks_exact(4).zip(&owners).enumerate() {
             let owner = usize::try_from(*owner).ok().filter(|n| *n < batch);
             let owner = owner.context("a region of a picture that is not there")?;
-            let bins = self.bins(region, height, width)?;
-            work += bins.iter().map(|bin| bin.len() as f64).sum::<f64>() * channels as f64;
-            ensure!(work <= MOST_SAMPLES, "regions of more than {MOST_SAMPLES} samples");
-            for c in 0..channels {
-                let plane = &x[(owner * channels + c) * height * width..][..height * width];
-                data.extend(bins.iter().map(|bin| self.pooled(bin, plane)));
+            let grid = self.grid(region)?;
+            work += grid.samples * channels as f64;
+            ensure!(work <= MOST_WORK, "regions of more than {MOST_WORK} samples in all channels");
+            for bin in 0..size {
+                grid.bin([bin / self.width, bin % self.width], [height, width], &mut samples);
+                for c in 0..channels {
+                    let plane = &x[(owner * channels + c) * height * width..][..height * width];
+                    data[(number * channels + c) * size + bin] = self.pooled(&samples, plane);
+                }
             }
         }
         let shape = [owners.len(), channels, self.height, self.width];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tract_onnx::prelude::TypedModel;
 
 use super::memory::{self, Memory};
+use crate::burn_plan::{HostStep, host_steps};
 use crate::contain::{on_deep_stack, quietly};
 use crate::error::{Error, one_line};
 use crate::graph::Graph;
@@ -20,6 +21,8 @@ pub struct DeviceReport {
     pub refused: Option<String>,
     /// How often each of the device's own operations occurs.
     pub steps: BTreeMap<String, usize>,
+    /// What runs on the host instead, and why.
+    pub host: Vec<HostStep>,
     /// What was joined.
     pub fusions: Fusions,
     /// Memory of one run.
@@ -47,6 +50,7 @@ impl DeviceReport {
             device,
             refused: Some(reason.to_string()),
             steps: BTreeMap::new(),
+            host: Vec::new(),
             fusions: Fusions::default(),
             memory: Memory::default(),
         }
@@ -81,7 +85,7 @@ pub(super) fn cpu(graph: &Graph) -> DeviceReport {
             // Packed weights are no plain constants any more; they take what they took before.
             let weights = memory::of_graph(graph.typed()).weights;
             let memory = Memory { weights, ..memory::of_graph(&model) };
-            DeviceReport { device: DEVICE, refused: None, steps, fusions, memory }
+            DeviceReport { device: DEVICE, refused: None, steps, host: Vec::new(), fusions, memory }
         }
     }
 }
@@ -111,7 +115,14 @@ pub(super) fn burn(graph: &Graph) -> DeviceReport {
                 *steps.entry(primitive(&step.op)).or_default() += 1;
             }
             let memory = memory::of_plan(&plan, workspace);
-            DeviceReport { device: DEVICE, refused: None, steps, fusions: fusions(&plan), memory }
+            DeviceReport {
+                device: DEVICE,
+                refused: None,
+                steps,
+                host: host_steps(&plan),
+                fusions: fusions(&plan),
+                memory,
+            }
         }
     }
 }

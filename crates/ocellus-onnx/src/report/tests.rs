@@ -2,6 +2,7 @@ use super::memory::{Scheduled, peak};
 use super::*;
 use crate::limits::Limits;
 use crate::samples;
+use crate::testing::cases;
 use crate::testing::{Model, Random, int, ints, small_network};
 
 fn report(model: &Model) -> Report {
@@ -113,6 +114,15 @@ fn burn_joins_biases_and_says_so() {
     assert_eq!(burn.steps.values().sum::<usize>(), burn.fusions.steps_after);
     assert_eq!(burn.steps["Conv"], 1, "{:?}", burn.steps);
     assert!(burn.memory.weights >= 4 * (108 + 4 + 16), "{:?}", burn.memory);
+}
+
+#[test]
+fn what_burn_leaves_to_the_host_is_listed() {
+    let case = cases::all().into_iter().find(|case| case.name == "on the host between convolutions").expect("a case");
+    let burn = report(&case.model).devices.into_iter().find(|d| d.device == "burn").expect("it is listed");
+    let operators: Vec<&str> = burn.host.iter().map(|step| step.operator.as_str()).collect();
+    assert_eq!(operators, ["Acos", "Atan"]);
+    assert!(burn.host.iter().all(|step| !step.reason.is_empty()), "{:?}", burn.host);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use ocellus_onnx::{BurnPlan, CpuPlan, Error, Graph, Limits, Value};
 use self::cases::{Case, Kind};
 
 /// Node cases that were right when this was last measured: no fewer may be.
-const CPU_RIGHT: usize = 0;
+const CPU_RIGHT: usize = 1337;
 const BURN_RIGHT: usize = 1337;
 
 /// What became of a case.
