@@ -6,6 +6,7 @@
 mod attention;
 mod batch_norm;
 mod elementwise;
+mod gemm;
 mod native;
 mod pad;
 mod pool;
@@ -35,8 +36,10 @@ pub(crate) fn framework() -> Onnx {
     register.insert("BitShift", elementwise::bit_shift);
     register.insert("Celu", elementwise::celu);
     register.insert("CenterCropPad", pad::center_crop_pad);
+    register.insert("ConstantOfShape", rearrange::constant_of_shape);
     register.insert("DequantizeLinear", quantize::dequantize);
     register.insert("Dropout", elementwise::dropout);
+    register.insert("Gemm", gemm::build);
     register.insert("LpPool", pool::lp_pool);
     register.insert("MatMul", reduce::mat_mul);
     register.insert("MaxUnpool", pool::max_unpool);

@@ -298,6 +298,11 @@ pub(super) fn gather(
         DatumType::F16 => gather_t::<f16>(source, shape, places, fill),
         DatumType::F32 => gather_t::<f32>(source, shape, places, fill),
         DatumType::F64 => gather_t::<f64>(source, shape, places, fill),
+        // Numbers that came from a shape, all of them known.
+        DatumType::TDim => {
+            let known = source.cast_to_dt(DatumType::I64)?;
+            Ok(gather_t::<i64>(&known, shape, places, fill)?.cast_to_dt(DatumType::TDim)?.into_owned())
+        }
         other => bail!("elements of type {other:?} are not supported"),
     }
 }

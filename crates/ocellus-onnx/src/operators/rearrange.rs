@@ -1,11 +1,21 @@
-//! `OneHot`, `ReverseSequence`, `Upsample`, and `SpaceToDepth` in the order of columns and rows.
+//! `OneHot`, `ReverseSequence`, `Upsample`, `SpaceToDepth` in the order of columns and rows, and zeros of no given type.
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::array::ConstantOfShape;
 
 use super::native::{Given, Kernel, Made, Native, at, axis, coordinates, floats, gather, integers, place};
 use super::{Built, standard};
+
+/// Zeros are 32-bit floats where the file gives no value; tract's are 64-bit ones then.
+/// See <https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html>.
+pub(super) fn constant_of_shape(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    if node.attribute.iter().any(|a| a.name == "value") {
+        return standard(ctx, node);
+    }
+    Ok((expand(ConstantOfShape::new(rctensor0(0.0_f32))), vec![]))
+}
 
 /// Indices beyond the depth, either way, select nothing; see <https://onnx.ai/onnx/operators/onnx__OneHot.html>.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Whole models on each device, against what other runtimes make of them. One binary, a module for each kind of proof.
 
+mod architectures;
 mod conformance;
 mod models;
 #[path = "../../src/samples.rs"]
