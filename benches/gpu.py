@@ -13,17 +13,11 @@ import subprocess
 import sys
 import time
 
+from models import PROFILES
+
 HERE = pathlib.Path(__file__).parent
 PEERS = ("webgpu", "torch", "compiled")
 TITLES = {"webgpu": "ORT WebGPU", "torch": "PyTorch", "compiled": "compiled"}
-PROFILES = {
-    "yolox_nano_416": "yolox",
-    "light_person_detector_192": "yolox",
-    "nanodet_m_320": "nanodet",
-    "picodet_s_320_coco": "picodet",
-    "ultraface_rfb320": "ultraface",
-    "efficientnet_lite0": "imagenet",
-}
 NO_GPU = (
     "There is no GPU that Ocellus can use here, so there is nothing to compare. What it takes: a GPU with a Vulkan "
     "driver (its ICD file in /usr/share/vulkan/icd.d, the loader libvulkan.so.1), and CUDA for PyTorch."

@@ -1,7 +1,7 @@
 //! ONNX vision models at run time.
 //!
 //! tract loads, checks and simplifies an ONNX file into a small set of core operators with known
-//! shapes ([`graph`]). The same graph then runs on the CPU through tract's optimised plan ([`cpu`]), or
+//! shapes ([`graph`]). The same graph then runs on the CPU, on kernels of our own and tract's ([`cpu`]), or
 //! is lowered, operator by operator, to burn, and runs on its devices. Whatever a file contains, loading
 //! it ends with a graph or with one of the cases of [`error::Error`], in bounded time and memory
 //! ([`limits::Limits`]).

@@ -52,10 +52,6 @@ impl Native {
     pub fn built(self) -> Built {
         Ok((Box::new(self), vec![]))
     }
-
-    fn made(&self, given: &[Given]) -> TractResult<Option<Made>> {
-        self.0.infer(given)
-    }
 }
 
 impl PartialEq for Native {
@@ -86,7 +82,7 @@ impl EvalOp for Native {
             value: Some(t.clone().into_arc_tensor()),
         });
         let given: Vec<Given> = given.collect();
-        ensure!(self.made(&given)?.is_some(), "{} lacks a parameter", self.0.name());
+        ensure!(self.0.infer(&given)?.is_some(), "{} lacks a parameter", self.0.name());
         Ok(self.0.eval(&inputs)?.into_iter().map(IntoTValue::into_tvalue).collect())
     }
 }
@@ -100,7 +96,7 @@ impl TypedOp for Native {
                 Ok(Given { dtype: fact.datum_type, shape, value: fact.konst.clone() })
             })
             .collect::<TractResult<Vec<_>>>()?;
-        let made = self.made(&given)?;
+        let made = self.0.infer(&given)?;
         let made = made.with_context(|| format!("{} takes its parameters as constants", self.0.name()))?;
         Ok(made.into_iter().map(|(dtype, shape)| dtype.fact(shape)).collect())
     }
@@ -116,13 +112,12 @@ impl InferenceOp for Native {
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
         let given: Option<Vec<Given>> = inputs.iter().map(|fact| given(fact)).collect();
-        let made = given.map_or(Ok(None), |given| self.made(&given))?;
-        let unknown = || outputs.iter().map(|fact| (*fact).clone()).collect();
-        let outputs = made.map_or_else(unknown, |made| {
-            made.into_iter().map(|(dtype, shape)| InferenceFact::dt_shape(dtype, shape)).collect()
-        });
-        let same = |facts: TVec<&InferenceFact>| facts.into_iter().cloned().collect();
-        Ok((same(inputs), outputs, same(observed)))
+        let made = given.map_or(Ok(None), |given| self.0.infer(&given))?;
+        let outputs = match made {
+            Some(made) => made.into_iter().map(|(dtype, shape)| InferenceFact::dt_shape(dtype, shape)).collect(),
+            None => unchanged(outputs),
+        };
+        Ok((unchanged(inputs), outputs, unchanged(observed)))
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
@@ -141,6 +136,11 @@ impl InferenceOp for Native {
     }
 
     as_op!();
+}
+
+/// The facts, as they were.
+fn unchanged(facts: TVec<&InferenceFact>) -> TVec<InferenceFact> {
+    facts.into_iter().cloned().collect()
 }
 
 fn given(fact: &InferenceFact) -> Option<Given> {
@@ -215,10 +215,7 @@ impl InferenceOp for Choice {
         match (self.when)(&inputs) {
             Some(true) => self.own.infer_facts(inputs, outputs, observed),
             Some(false) => self.standard.infer_facts(inputs, outputs, observed),
-            None => {
-                let same = |facts: TVec<&InferenceFact>| facts.into_iter().cloned().collect();
-                Ok((same(inputs), same(outputs), same(observed)))
-            }
+            None => Ok((unchanged(inputs), unchanged(outputs), unchanged(observed))),
         }
     }
 
@@ -238,7 +235,10 @@ impl InferenceOp for Choice {
             self.own.to_typed(source, node, target, mapping)
         } else {
             let outputs = self.standard.to_typed(source, node, target, mapping)?;
-            self.finish.map_or(Ok(outputs.clone()), |finish| finish(target, &node.name, outputs))
+            match self.finish {
+                Some(finish) => finish(target, &node.name, outputs),
+                None => Ok(outputs),
+            }
         }
     }
 
