@@ -34,6 +34,11 @@ impl Backoff {
         full.mul_f64(0.5 + 0.5 * fraction())
     }
 
+    /// Takes the longest wait next: for peers that mind being asked often.
+    pub fn slow_down(&mut self) {
+        self.next = self.cap;
+    }
+
     /// Starts again from the first wait, since it worked.
     pub fn reset(&mut self) {
         self.next = self.first.min(self.cap);
@@ -64,6 +69,8 @@ mod tests {
         assert!(backoff.wait() >= cap / 2);
         backoff.reset();
         assert!(backoff.wait() <= first);
+        backoff.slow_down();
+        assert!(backoff.wait() >= cap / 2);
     }
 
     #[test]

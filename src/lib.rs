@@ -15,6 +15,7 @@
 mod backoff;
 pub mod clock;
 pub mod config;
+pub mod secret;
 
 pub mod frame;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::sim::ConveyorError;
 use crate::frame::ImageError;
+use crate::secret::SecretError;
 
 /// Why a source gives no pictures. The text holds no credentials.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,22 @@ pub enum CameraError {
         from: String,
         /// What the decoder said.
         reason: String,
+    },
+    /// The camera does not know us.
+    #[error("{from} {}", refusal(*.known))]
+    Refused {
+        /// The source, without credentials.
+        from: String,
+        /// Whether we gave it a name.
+        known: bool,
+    },
+    /// The password for the camera can't be had.
+    #[error("{from}: {error}")]
+    Secret {
+        /// The source, without credentials.
+        from: String,
+        /// Why.
+        error: SecretError,
     },
     /// The stream broke off.
     #[error("{from} broke off: {reason}")]
@@ -98,6 +115,13 @@ pub enum CameraError {
         /// What it said.
         reason: String,
     },
+}
+
+fn refusal(known: bool) -> &'static str {
+    match known {
+        true => "refuses the user name or the password",
+        false => "wants a user name and a password: set `username`, and `password_file` or `password_credential`",
+    }
 }
 
 impl CameraError {

@@ -7,9 +7,12 @@
 //! What the child may open is limited: for a file only that file, never a playlist's other files or the network; for
 //! a network camera only its own kinds of transport. A network camera's URL is handed over on stdin, because
 //! everyone on the machine can read command lines.
+//!
+//! A network camera's pictures come with the time at which they were taken, see [`marks`].
 
 mod args;
 mod child;
+mod marks;
 mod pool;
 mod probe;
 
@@ -23,11 +26,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::args::Input;
+pub(super) use self::args::Network;
 use self::child::Leashed;
+use self::marks::{Mark, StreamClock};
 use self::pool::Pool;
 use self::probe::{ProbeError, Stream};
 use super::error::CameraError;
-use super::source::{NetworkUrl, Redacted};
+use super::source::Redacted;
 use super::stop::{GLANCE, Stop};
 use super::{Reader, Shot};
 use crate::frame::{Image, PixelFormat};
@@ -37,6 +42,8 @@ const PLAIN_WORDS: [(&str, &str); 2] = [
     ("Format not on whitelist", "it is a playlist, or in another format that is not read"),
     ("Failed to resolve hostname", "the name of its host is not known"),
 ];
+/// A mark that is so late after its picture does not come.
+const OVERDUE: Duration = Duration::from_secs(1);
 /// The longest answer of ffprobe that is read.
 const ANSWER: u64 = 1024 * 1024;
 
@@ -66,7 +73,8 @@ impl Default for Ffmpeg {
 
 /// What the decoder's thread has to say.
 enum Word {
-    Picture(Bytes),
+    /// A picture, and when it was taken, where that is known.
+    Picture(Bytes, Option<Instant>),
     /// The pipe was closed; with `true` in the middle of a picture.
     End(bool),
 }
@@ -91,21 +99,32 @@ impl FfmpegReader {
     }
 
     /// Opens a network camera.
-    pub fn network(url: NetworkUrl, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
-        Self::open(&Input::Network(url), tools, stop)
+    pub fn network(network: Network, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
+        Self::open(&Input::Network(network), tools, stop)
     }
 
     /// `None` where the signal came first.
     fn open(input: &Input, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
         let (shown, redacted) = (input.to_string(), input.redacted());
-        let Some(stream) = probe(input, tools, stop)? else {
+        let Some(mut stream) = probe(input, tools, stop)? else {
             return Ok(None);
         };
         let command = args::ffmpeg(&tools.ffmpeg, input, &stream);
-        let (child, stdout) = Leashed::spawn(command, input.stdin().as_deref(), input.is_network())?;
+        let (child, stdout, marks) = match input {
+            Input::File(_) => {
+                let (child, stdout) = Leashed::spawn(command, None, false)?;
+                (child, stdout, None)
+            }
+            Input::Network(_) => {
+                let (child, stdout, marks) = Leashed::marked(command, input.stdin().as_deref(), true)?;
+                (child, stdout, Some(marks))
+            }
+        };
+        (stream.width, stream.height) = input.size(&stream);
         let (sender, words) = sync_channel(1);
         let pool = Pool::new(PixelFormat::I420.bytes(stream.width, stream.height));
-        spawn("ffmpeg-stdout", &tools.ffmpeg, move || read_pictures(stdout, &pool, &sender))?;
+        let times = Times { marks, clock: StreamClock::default() };
+        spawn("ffmpeg-stdout", &tools.ffmpeg, move || read_pictures(stdout, &pool, times, &sender))?;
         let silence_limit = tools.silence_limit;
         Ok(Some(Self { words, child, stream, given: 0, shown, redacted, silence_limit }))
     }
@@ -139,9 +158,9 @@ impl FfmpegReader {
 impl Reader for FfmpegReader {
     fn next(&mut self, stop: &Stop) -> Result<Option<Shot>, CameraError> {
         let began = Instant::now();
-        let pixels = loop {
+        let (pixels, captured) = loop {
             match self.words.recv_timeout(GLANCE) {
-                Ok(Word::Picture(pixels)) => break pixels,
+                Ok(Word::Picture(pixels, captured)) => break (pixels, captured),
                 Ok(Word::End(in_the_middle)) => return self.ended(in_the_middle),
                 Err(RecvTimeoutError::Disconnected) => return self.ended(false),
                 Err(RecvTimeoutError::Timeout) if stop.is_set() => return Ok(None),
@@ -155,16 +174,37 @@ impl Reader for FfmpegReader {
         let image = Image::new(width, height, PixelFormat::I420, pixels)
             .map_err(|error| CameraError::Size { from: self.shown.clone(), error })?;
         self.given += 1;
-        Ok(Some(Shot { image: image.with_matrix(matrix), lasts: Duration::from_secs_f64(1.0 / rate) }))
+        Ok(Some(Shot { image: image.with_matrix(matrix), lasts: Duration::from_secs_f64(1.0 / rate), captured }))
+    }
+}
+
+/// When pictures were taken.
+struct Times {
+    /// `None` for a record, and where a stream turns out to have none.
+    marks: Option<Receiver<Mark>>,
+    clock: StreamClock,
+}
+
+impl Times {
+    /// The time of the picture that was just read, whose mark came before it.
+    fn next(&mut self) -> Option<Instant> {
+        let mark = self.marks.as_ref()?.recv_timeout(OVERDUE);
+        match mark {
+            Ok(mark) => Some(self.clock.captured(mark)),
+            Err(_) => {
+                self.marks = None;
+                None
+            }
+        }
     }
 }
 
 /// Reads pictures until the pipe or the listener is closed.
-fn read_pictures(mut from: ChildStdout, pool: &Pool, to: &SyncSender<Word>) {
+fn read_pictures(mut from: ChildStdout, pool: &Pool, mut times: Times, to: &SyncSender<Word>) {
     loop {
         let mut buffer = pool.buffer();
         let word = match fill(&mut from, buffer.as_mut()) {
-            Filled::Whole => Word::Picture(buffer.freeze()),
+            Filled::Whole => Word::Picture(buffer.freeze(), times.next()),
             Filled::Part => Word::End(true),
             Filled::Nothing => Word::End(false),
         };
@@ -222,6 +262,11 @@ fn probe(input: &Input, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Stream>, C
         }
     };
     let status = child.end().map_err(|e| open(e.to_string()))?;
+    if let (false, Input::Network(network)) = (status.success(), input)
+        && child.has_said("401 Unauthorized")
+    {
+        return Err(CameraError::Refused { from: input.to_string(), known: network.url.has_login() });
+    }
     if !status.success() {
         let said = reason(&child);
         return Err(open(if said.is_empty() { format!("ffprobe ended with {status}") } else { said }));

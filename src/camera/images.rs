@@ -104,7 +104,7 @@ fn animation(path: &Path) -> Result<Option<Animation>, CameraError> {
         let claimed = Duration::from(frame.delay());
         let lasts = if claimed.is_zero() { GIF_DELAY } else { claimed };
         let image = image_of(DynamicImage::ImageRgba8(frame.into_buffer())).map_err(|e| e.to_string())?;
-        Ok(Shot { image, lasts })
+        Ok(Shot { image, lasts, captured: None })
     }))))
 }
 
@@ -154,7 +154,7 @@ impl ImagesReader {
             let path = self.files.next()?;
             match animation(&path) {
                 Ok(Some(frames)) => self.current = Some((path, frames)),
-                Ok(None) => return Some(read(&path).map(|image| Shot { image, lasts: STILL })),
+                Ok(None) => return Some(read(&path).map(|image| Shot { image, lasts: STILL, captured: None })),
                 Err(e) => return Some(Err(e)),
             }
         }

@@ -9,6 +9,7 @@ pub mod error;
 pub mod ffmpeg;
 pub mod images;
 pub mod mailbox;
+pub mod options;
 mod pace;
 pub mod sim;
 pub mod source;
@@ -18,11 +19,12 @@ pub mod supervise;
 use std::time::{Duration, Instant};
 
 use self::error::CameraError;
-use self::ffmpeg::{Ffmpeg, FfmpegReader};
+use self::ffmpeg::{Ffmpeg, FfmpegReader, Network};
 use self::images::ImagesReader;
+use self::options::CameraOptions;
 use self::pace::Pacer;
 use self::sim::{Conveyor, ConveyorOptions};
-use self::source::Source;
+use self::source::{NetworkUrl, Source};
 use self::stop::Stop;
 use crate::frame::Image;
 
@@ -31,6 +33,8 @@ use crate::frame::Image;
 struct Shot {
     image: Image,
     lasts: Duration,
+    /// When it was taken, where the source knows; else that is when it is shown.
+    captured: Option<Instant>,
 }
 
 /// Gives the pictures of one source, in order, as fast as they are asked for (a live camera: as they come).
@@ -40,13 +44,13 @@ trait Reader {
 }
 
 /// Opens a source; `None` where the signal came first.
-fn open(source: &Source, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Box<dyn Reader>>, CameraError> {
+fn open(options: &CameraOptions, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Box<dyn Reader>>, CameraError> {
     fn boxed(reader: Option<impl Reader + 'static>) -> Option<Box<dyn Reader>> {
         reader.map(|r| Box::new(r) as Box<dyn Reader>)
     }
-    Ok(match source {
+    Ok(match &options.source {
         Source::Clip { path, .. } => boxed(FfmpegReader::file(path.clone(), tools, stop)?),
-        Source::Network(url) => boxed(FfmpegReader::network(url.clone(), tools, stop)?),
+        Source::Network(url) => boxed(FfmpegReader::network(network(url, options)?, tools, stop)?),
         Source::Pictures { path, fps, .. } => boxed(Some(ImagesReader::open(path, *fps)?)),
         &Source::Conveyor { seed, fps, width, height } => {
             let conveyor = Conveyor::new(ConveyorOptions { seed, fps: fps.into(), width, height })?;
@@ -54,6 +58,13 @@ fn open(source: &Source, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Box<dyn R
         }
         Source::V4l(path) => return Err(CameraError::Unsupported(format!("the local camera {}", path.display()))),
     })
+}
+
+/// A network camera as it is asked for.
+fn network(url: &NetworkUrl, options: &CameraOptions) -> Result<Network, CameraError> {
+    let url = options.login.as_ref().map_or_else(|| Ok(url.clone()), |login| login.apply(url))?;
+    let CameraOptions { transport, hwaccel, fps, max_side, .. } = *options;
+    Ok(Network { url, transport, hwaccel, fps, max_side })
 }
 
 /// The simulated conveyor as a camera.
@@ -66,7 +77,7 @@ impl Reader for SimReader {
     fn next(&mut self, _: &Stop) -> Result<Option<Shot>, CameraError> {
         let image = self.conveyor.frame(self.next)?.image;
         self.next += 1;
-        Ok(Some(Shot { image, lasts: Duration::from_secs_f64(1.0 / self.conveyor.options().fps) }))
+        Ok(Some(Shot { image, lasts: Duration::from_secs_f64(1.0 / self.conveyor.options().fps), captured: None }))
     }
 }
 
@@ -77,14 +88,15 @@ impl Reader for SimReader {
 /// When the source can't be opened.
 pub fn frames(source: &Source) -> Result<Frames, CameraError> {
     let (tools, stop) = (Ffmpeg::default(), Stop::new());
-    let reader = open(source, &tools, &stop)?;
+    let options = CameraOptions::new(source.clone());
+    let reader = open(&options, &tools, &stop)?;
     let pacer = (source.realtime() == Some(true)).then(Pacer::default);
-    Ok(Frames { source: source.clone(), tools, stop, reader, pacer })
+    Ok(Frames { options, tools, stop, reader, pacer })
 }
 
 /// The pictures of a source. See [`frames`].
 pub struct Frames {
-    source: Source,
+    options: CameraOptions,
     tools: Ffmpeg,
     stop: Stop,
     /// `None` once it ended.
@@ -97,10 +109,10 @@ impl Frames {
     fn shot(&mut self) -> Result<Option<Shot>, CameraError> {
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let shot = reader.next(&self.stop)?;
-        if shot.is_some() || self.source.looping() != Some(true) {
+        if shot.is_some() || self.options.source.looping() != Some(true) {
             return Ok(shot);
         }
-        self.reader = open(&self.source, &self.tools, &self.stop)?;
+        self.reader = open(&self.options, &self.tools, &self.stop)?;
         self.reader.as_mut().map_or(Ok(None), |reader| reader.next(&self.stop))
     }
 }

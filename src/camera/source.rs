@@ -155,6 +155,21 @@ impl NetworkUrl {
         self.0.as_str()
     }
 
+    /// Whether a user or a password is in it.
+    pub(crate) fn has_login(&self) -> bool {
+        !self.0.username().is_empty() || self.0.password().is_some()
+    }
+
+    /// The same URL with this user and password.
+    pub(crate) fn with_login(&self, username: &str, password: &str) -> Self {
+        let mut url = self.0.clone();
+        // Both fail only for URLs without a host, which parsing refuses.
+        // What is already an escape would be taken for one.
+        let _ = url.set_username(&username.replace('%', "%25"));
+        let _ = url.set_password(Some(&password.replace('%', "%25")));
+        Self(url)
+    }
+
     /// `rtsp`, `rtsps`, `http` or `https`.
     #[must_use]
     pub fn scheme(&self) -> &str {

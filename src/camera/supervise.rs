@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use super::error::CameraError;
 use super::ffmpeg::Ffmpeg;
 use super::mailbox::Mailbox;
+use super::options::CameraOptions;
 use super::pace::{Pacer, Thinner};
 use super::source::Source;
 use super::stop::{GLANCE, Stop};
@@ -34,15 +35,6 @@ use crate::status::{CAMERA_SCHEMA, CameraState, CameraStatus};
 
 /// How long pictures must have come for the next failure to start with the shortest wait again.
 const STEADY: Duration = Duration::from_secs(30);
-
-/// What a camera shows, and how much of it.
-#[derive(Debug, Clone)]
-pub struct CameraOptions {
-    /// Where its pictures come from.
-    pub source: Source,
-    /// Most pictures a second; those beyond are left out. By default all stay.
-    pub fps: Option<f32>,
-}
 
 /// A running camera. Dropping it stops it.
 #[derive(Debug)]
@@ -65,8 +57,9 @@ impl Camera {
         clock: Arc<dyn Clock>,
         observe: impl FnMut(CameraStatus) + Send + 'static,
     ) -> io::Result<Self> {
-        let (source, tools) = (options.source.clone(), Ffmpeg::default());
-        let open = move |stop: &Stop| super::open(&source, &tools, stop);
+        let tools = Ffmpeg { silence_limit: options.timeout, ..Ffmpeg::default() };
+        let asked = options.clone();
+        let open = move |stop: &Stop| super::open(&asked, &tools, stop);
         Self::with(name, options, mailbox, clock, observe, open)
     }
 
@@ -184,7 +177,13 @@ where
                 Ok(End::Stopped) => break "it was switched off".to_owned(),
                 Ok(End::Over) => break format!("{} has ended", self.source),
                 Err(error) if error.is_final() => break error.to_string(),
-                Err(error) => self.status.report(CameraState::Connecting, &error.to_string()),
+                Err(error) => {
+                    if matches!(error, CameraError::Refused { .. }) {
+                        // Cameras lock accounts that are tried too often.
+                        backoff.slow_down();
+                    }
+                    self.status.report(CameraState::Connecting, &error.to_string());
+                }
             }
             if self.first.is_some_and(|first| self.since(first) >= STEADY) {
                 backoff.reset();
@@ -225,7 +224,8 @@ where
     fn show(&mut self, shot: Shot) {
         let now = self.clock.monotonic();
         let first = *self.first.get_or_insert(now);
-        let at = if self.mode == Mode::Live { now.saturating_duration_since(first) } else { self.shown };
+        let taken = shot.captured.unwrap_or(now);
+        let at = if self.mode == Mode::Live { taken.saturating_duration_since(first) } else { self.shown };
         self.shown += shot.lasts;
         let seq = self.seq;
         self.seq += 1;
@@ -240,7 +240,9 @@ where
             Mode::Every => self.wait_for_room(),
         };
         if in_time {
-            let (captured_at, captured) = (self.clock.wall(), self.clock.monotonic());
+            let shown = self.clock.monotonic();
+            let captured = shot.captured.map_or(shown, |taken| taken.min(shown));
+            let captured_at = self.clock.wall() - shown.saturating_duration_since(captured);
             let camera = Arc::clone(&self.camera);
             self.mailbox.put(Frame { camera, seq, captured_at, captured, image: shot.image });
         }
@@ -303,4 +305,4 @@ fn contained<T>(source: &Source, work: impl FnOnce() -> Result<T, CameraError>) 
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,5 +1,8 @@
 //! Tests of sources through the door that the command line uses, and what the tests of the readers share.
 
+mod network;
+mod peer;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

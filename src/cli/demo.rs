@@ -118,7 +118,7 @@ impl Demo {
     }
 
     fn cameras(&self) -> Result<Vec<(Name, CameraConfig)>, Failure> {
-        let camera = |source: String| CameraConfig { source, model: None, fps: None };
+        let camera = |source: String| CameraConfig { source, ..CameraConfig::default() };
         if self.source.is_empty() {
             return Ok(LINES.iter().map(|(n, s)| (Name::near(n), camera((*s).to_owned()))).collect());
         }

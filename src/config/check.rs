@@ -5,12 +5,17 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::load::nearest;
-use super::{Config, Name};
+use super::{CameraConfig, Config, Name};
+use crate::camera::source::{NetworkUrl, Source};
 use crate::model::profiles;
 use crate::publish::MqttError;
 
 /// The highest rate that a camera may ask for, frames a second.
 const MAX_FPS: f32 = 1000.0;
+/// How long the longer side of a picture may be made, in pixels.
+const SIDES: std::ops::RangeInclusive<u32> = 16..=crate::frame::MAX_SIDE;
+/// How long a network camera may be silent, in seconds.
+const TIMEOUTS: std::ops::RangeInclusive<f32> = 0.5..=3600.0;
 /// The largest batch.
 const MAX_BATCH: usize = 64;
 /// The most messages that may wait for the broker.
@@ -73,8 +78,9 @@ fn is_absent(path: &Path) -> bool {
 fn check_cameras(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
     let models: Vec<&str> = config.models.keys().map(|n| &**n).collect();
     for (name, camera) in &config.cameras {
-        if let Err(error) = crate::camera::source::Source::parse(&camera.source) {
-            wrong(&["cameras", name, "source"], error.to_string());
+        match Source::parse(&camera.source) {
+            Ok(source) => check_network(name, camera, &source, wrong),
+            Err(error) => wrong(&["cameras", name, "source"], error.to_string()),
         }
         if camera.fps.is_some_and(|fps| !(fps > 0.0 && fps <= MAX_FPS)) {
             wrong(&["cameras", name, "fps"], format!("`fps` is above 0 and at most {MAX_FPS}"));
@@ -82,6 +88,31 @@ fn check_cameras(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
         if let Some(message) = model_mistake(camera.model.as_ref(), &models) {
             wrong(&["cameras", name, "model"], message);
         }
+    }
+}
+
+/// What only network cameras have: logins, limits of time and size.
+fn check_network(name: &Name, camera: &CameraConfig, source: &Source, wrong: &mut impl FnMut(&[&str], String)) {
+    let network = if let Source::Network(url) = source { Some(url) } else { None };
+    if let Err(error) = camera.password().check(camera.username.as_deref()) {
+        wrong(&["cameras", name], error.to_string());
+    }
+    if let Some(path) = camera.password_file.as_deref().filter(|path| is_absent(path)) {
+        wrong(&["cameras", name, "password_file"], format!("there is no file {}", path.display()));
+    }
+    if camera.username.is_some() && network.is_none_or(NetworkUrl::has_login) {
+        let message = match network {
+            Some(_) => "the URL in `source` has a user name already: keep one of them",
+            None => "only network cameras (rtsp, rtsps, http, https) take a `username`",
+        };
+        wrong(&["cameras", name, "username"], message.to_owned());
+    }
+    if camera.max_side.is_some_and(|side| !SIDES.contains(&side)) {
+        wrong(&["cameras", name, "max_side"], format!("`max_side` is from {} to {}", SIDES.start(), SIDES.end()));
+    }
+    if camera.timeout_s.is_some_and(|s| !TIMEOUTS.contains(&s)) {
+        let (least, most) = (TIMEOUTS.start(), TIMEOUTS.end());
+        wrong(&["cameras", name, "timeout_s"], format!("`timeout_s` is from {least} to {most}"));
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::camera::source::Redacted;
+use crate::secret::SecretPlace;
 
 pub use self::load::{ConfigError, Loaded, Mistake, load, parse};
 pub(crate) use self::load::{digest, nearest};
@@ -132,6 +133,14 @@ impl Default for MqttConfig {
     }
 }
 
+impl MqttConfig {
+    /// Where the broker's password is.
+    #[must_use]
+    pub fn password(&self) -> SecretPlace {
+        place(&self.password_file, &self.password_env, &self.password_credential)
+    }
+}
+
 /// The web page.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -169,17 +178,74 @@ pub struct ModelConfig {
     pub memory_mib: Option<u64>,
 }
 
+/// What decodes a network camera's video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HwAccel {
+    /// Whatever hardware `ffmpeg` finds, else the CPU.
+    #[default]
+    Auto,
+    /// VA-API (Intel, AMD); an error where there is none.
+    Vaapi,
+    /// NVIDIA's decoder; an error where there is none.
+    Cuda,
+    /// The CPU.
+    None,
+}
+
+/// What carries RTSP's pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// The RTSP connection itself: nothing is lost.
+    #[default]
+    Tcp,
+    /// UDP beside it, which loses packets, and with them pictures, where the network is busy.
+    Udp,
+}
+
 /// A camera.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CameraConfig {
-    /// `file:/path.mp4` (`?loop=true`, `?realtime=true`), `dir:/path`, `sim:conveyor?seed=1&fps=10`, ….
-    /// A URL may hold credentials, which `Debug` leaves out.
+    /// `rtsp://host/path`, `rtsps://…`, `http://…` (MJPEG or another stream), `file:/path.mp4` (`?loop=true`,
+    /// `?realtime=true`), `dir:/path`, `sim:conveyor?seed=1&fps=10`. A URL may hold credentials, which `Debug` leaves
+    /// out.
     pub source: String,
     /// Which of `[models]` looks at it; may be left out where there is only one.
     pub model: Option<Name>,
     /// Most frames a second that are scored, at most 1000; by default all that the device manages.
     pub fps: Option<f32>,
+    /// User name, where a network camera wants one.
+    pub username: Option<String>,
+    /// File that holds the password, which is never written into the TOML itself. Read each time the camera is opened.
+    pub password_file: Option<PathBuf>,
+    /// Environment variable that holds the password, instead of a file.
+    pub password_env: Option<String>,
+    /// systemd credential (`LoadCredential=` in the unit) that holds the password, instead of a file.
+    pub password_credential: Option<Name>,
+    /// What carries RTSP's pictures: `tcp` or `udp`.
+    #[serde(default)]
+    pub transport: Transport,
+    /// What decodes a network camera's video: `auto`, `vaapi`, `cuda` or `none`.
+    #[serde(default)]
+    pub hwaccel: HwAccel,
+    /// Longest side of a network camera's pictures, 16 to 16 384 pixels; larger ones are made smaller by the decoder.
+    pub max_side: Option<u32>,
+    /// Seconds without a picture after which a network camera is opened again, 0.5 to 3600; 10 by default.
+    pub timeout_s: Option<f32>,
+}
+
+impl CameraConfig {
+    /// Where the camera's password is.
+    #[must_use]
+    pub fn password(&self) -> SecretPlace {
+        place(&self.password_file, &self.password_env, &self.password_credential)
+    }
+}
+
+fn place(file: &Option<PathBuf>, env: &Option<String>, credential: &Option<Name>) -> SecretPlace {
+    SecretPlace { file: file.clone(), env: env.clone(), credential: credential.clone() }
 }
 
 impl fmt::Debug for CameraConfig {
@@ -188,6 +254,12 @@ impl fmt::Debug for CameraConfig {
             .field("source", &Redacted::clipped(&self.source))
             .field("model", &self.model)
             .field("fps", &self.fps)
+            .field("username", &self.username)
+            .field("password", &self.password())
+            .field("transport", &self.transport)
+            .field("hwaccel", &self.hwaccel)
+            .field("max_side", &self.max_side)
+            .field("timeout_s", &self.timeout_s)
             .finish()
     }
 }

@@ -26,8 +26,8 @@ pub use self::meter::percentiles;
 use self::outlet::{Outlet, Outputs};
 use self::scoring::{Line, Scoring};
 use crate::camera::mailbox::{Mailbox, Notifier};
-use crate::camera::source::Source;
-use crate::camera::supervise::{Camera, CameraOptions};
+use crate::camera::options::CameraOptions;
+use crate::camera::supervise::Camera;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CameraConfig, Config, Loaded, ModelConfig, Name};
 use crate::evidence::{Evidence, Keeper};
@@ -349,8 +349,7 @@ fn start_camera(
     clock: &Arc<dyn Clock>,
 ) -> Result<Camera, DaemonError> {
     let wrong = |reason: String| DaemonError::Camera { camera: name.to_string(), reason };
-    let source = Source::parse(&settings.source).map_err(|e| wrong(e.to_string()))?;
-    let options = CameraOptions { source, fps: settings.fps };
+    let options = CameraOptions::of(settings).map_err(|e| wrong(e.to_string()))?;
     let outlet = Arc::clone(outlet);
     let camera = name.clone();
     let observe = move |status| outlet.camera_status(&camera, status);

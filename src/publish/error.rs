@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::topics::TopicError;
+use crate::secret::SecretError;
 
 /// Why MQTT can't start.
 #[derive(Debug, thiserror::Error)]
@@ -23,27 +24,9 @@ pub enum MqttError {
     /// One of certificate and key is missing.
     #[error("`cert_file` and `key_file` go together: give both or none")]
     HalfIdentity,
-    /// MQTT 3.1.1 has no password without a user name.
-    #[error("a password needs a `username` beside it")]
-    PasswordAlone,
-    /// There are several places to take the password from.
-    #[error("the password comes from one place: give one of `password_file`, `password_env`, `password_credential`")]
-    ManyPasswords,
-    /// The variable that should hold the password is not set.
-    #[error("the environment variable {variable}, which `password_env` names, is not set to a text")]
-    Variable {
-        /// Which.
-        variable: String,
-    },
-    /// systemd gave no credentials.
-    #[error(
-        "systemd passed no credentials, so `password_credential` has nothing to name: \
-         add `LoadCredential={name}:/path` to the unit"
-    )]
-    NoCredentials {
-        /// The credential's name.
-        name: String,
-    },
+    /// There is no usable password.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A file can't be read.
     #[error("can't read {}: {source}", path.display())]
     File {

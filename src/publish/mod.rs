@@ -12,7 +12,6 @@ mod mqtt;
 mod queue;
 #[cfg(test)]
 mod reference;
-mod secret;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls;
@@ -31,7 +30,7 @@ use crate::config::MqttConfig;
 pub fn check(config: &MqttConfig) -> Result<(), MqttError> {
     endpoint::Endpoint::of(config)?;
     mqtt::check_client_id(config)?;
-    secret::check(config)?;
+    config.password().check(config.username.as_deref())?;
     Topics::new(&config.prefix, "site", "node")?;
     Ok(())
 }

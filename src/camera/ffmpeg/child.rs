@@ -8,10 +8,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::marks::{self, Line, Mark};
 use crate::camera::error::CameraError;
 
 /// Bytes of stderr that are kept.
@@ -23,6 +25,12 @@ const FAREWELL: Duration = Duration::from_millis(400);
 /// A program of util-linux, which has another run such that it is killed when its parent dies.
 const TIE: (&str, [&str; 3]) = ("setpriv", ["--pdeathsig", "KILL", "--"]);
 const POLL: Duration = Duration::from_millis(10);
+
+/// Marks that may wait to be read, before the child has to; it is a few pictures ahead of its output at most.
+const MARKS: usize = 256;
+
+/// A child, its stdout, and its marks.
+pub(super) type Marked = (Leashed, ChildStdout, Receiver<Mark>);
 
 /// A running child and the end of what it said on stderr.
 #[derive(Debug)]
@@ -36,7 +44,23 @@ pub(super) struct Leashed {
 impl Leashed {
     /// Starts a command, hands it `input` on stdin, and gives the child and its stdout. A `polite` end lets the
     /// child close its connections first: cameras that allow few sessions keep a lost one for a minute.
-    pub fn spawn(mut command: Command, input: Option<&str>, polite: bool) -> Result<(Self, ChildStdout), CameraError> {
+    pub fn spawn(command: Command, input: Option<&str>, polite: bool) -> Result<(Self, ChildStdout), CameraError> {
+        Self::heard(command, input, polite, None)
+    }
+
+    /// [`Leashed::spawn`], with the marks among what it says on stderr.
+    pub fn marked(command: Command, input: Option<&str>, polite: bool) -> Result<Marked, CameraError> {
+        let (sender, marks) = sync_channel(MARKS);
+        let (child, stdout) = Self::heard(command, input, polite, Some(sender))?;
+        Ok((child, stdout, marks))
+    }
+
+    fn heard(
+        mut command: Command,
+        input: Option<&str>,
+        polite: bool,
+        marks: Option<SyncSender<Mark>>,
+    ) -> Result<(Self, ChildStdout), CameraError> {
         let program = command.get_program().to_string_lossy().into_owned();
         if let Some(tied) = tied(&command) {
             command = tied;
@@ -57,7 +81,7 @@ impl Leashed {
         }
         if let Some(stderr) = stderr {
             let listen = thread::Builder::new().name("ffmpeg-stderr".to_owned());
-            match listen.spawn(move || keep_tail(stderr, &said)) {
+            match listen.spawn(move || Listener { tail: said, line: Vec::new(), marks }.listen(stderr)) {
                 Ok(thread) => leashed.heard = Some(thread),
                 Err(error) => return Err(failed(error)),
             }
@@ -174,11 +198,44 @@ fn signal_group(signal: &str, leader: u32) {
     }
 }
 
-fn keep_tail(mut from: impl Read, tail: &Mutex<Vec<u8>>) {
-    let mut chunk = [0; 1024];
-    while let Ok(read @ 1..) = from.read(&mut chunk) {
-        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.extend_from_slice(chunk.get(..read).unwrap_or_default());
+/// Keeps the end of what a child says, and tells the marks apart from it.
+struct Listener {
+    tail: Arc<Mutex<Vec<u8>>>,
+    /// A line that has not ended yet.
+    line: Vec<u8>,
+    /// Where marks go; without it all that is said is kept.
+    marks: Option<SyncSender<Mark>>,
+}
+
+impl Listener {
+    fn listen(mut self, mut from: impl Read) {
+        let mut chunk = [0; 1024];
+        while let Ok(read @ 1..) = from.read(&mut chunk) {
+            for part in chunk.get(..read).unwrap_or_default().split_inclusive(|b| *b == b'\n') {
+                self.line.extend_from_slice(part);
+                if part.ends_with(b"\n") || self.line.len() > TAIL {
+                    self.end_line();
+                }
+            }
+        }
+        self.end_line();
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        if let Some(marks) = &self.marks {
+            match marks::line(&String::from_utf8_lossy(&line)) {
+                Line::Picture(pts) => {
+                    // Nobody listens any more where the reader is gone; what is said is still read.
+                    let _ = marks.send(Mark { pts, at: Instant::now() });
+                    return;
+                }
+                Line::Rest => return,
+                Line::Other => {}
+            }
+        }
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(&line);
         let excess = tail.len().saturating_sub(TAIL);
         tail.drain(..excess);
     }
@@ -203,6 +260,18 @@ mod tests {
         assert_eq!(child.end().unwrap().code(), Some(3));
         assert_eq!(child.last_words(), "the end");
         assert!(child.said.lock().unwrap().len() <= TAIL);
+    }
+
+    #[test]
+    fn marks_are_told_apart_from_words() {
+        let mut command = Command::new("/bin/sh");
+        let script = "printf 'one\\nframe:0 pts:1 pts_ti' >&2; sleep 0.1; printf 'me:0.5\\nocellus=1\\ntwo' >&2";
+        command.args(["-c", script]);
+        let (mut child, mut stdout, marks) = Leashed::marked(command, None, false).unwrap();
+        stdout.read_to_end(&mut Vec::new()).unwrap();
+        child.end().unwrap();
+        assert_eq!(marks.iter().map(|mark| mark.pts).collect::<Vec<_>>(), [Some(0.5)]);
+        assert!(child.has_said("one\ntwo"));
     }
 
     #[test]

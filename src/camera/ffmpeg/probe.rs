@@ -22,6 +22,8 @@ pub(super) struct Stream {
     pub matrix: YuvMatrix,
     /// The matrix it is in; `None` where it says so itself.
     pub guessed: Option<YuvMatrix>,
+    /// Whether its pictures are JPEGs, each for itself.
+    pub mjpeg: bool,
 }
 
 /// Why a stream can't be decoded.
@@ -43,6 +45,7 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Fields {
+    codec_name: Option<String>,
     width: Option<i64>,
     height: Option<i64>,
     pix_fmt: Option<String>,
@@ -74,7 +77,8 @@ pub(super) fn parse(json: &[u8]) -> Result<Stream, ProbeError> {
     let (matrix, guessed) = colours(&fields, width, height);
     let turned = fields.side_data_list.iter().filter_map(|s| s.rotation).any(is_quarter_turn);
     let (width, height) = if turned { (height, width) } else { (width, height) };
-    Ok(Stream { width, height, rate, matrix, guessed })
+    let mjpeg = fields.codec_name.as_deref() == Some("mjpeg");
+    Ok(Stream { width, height, rate, matrix, guessed, mjpeg })
 }
 
 /// ffmpeg turns pictures upright while it decodes.
@@ -118,7 +122,10 @@ mod tests {
     fn a_common_clip() {
         let s = stream(r#""width":640,"height":360,"pix_fmt":"yuv420p","avg_frame_rate":"179/6","extra":[1]"#).unwrap();
         let guessed = Some(YuvMatrix::Bt601);
-        assert_eq!(s, Stream { width: 640, height: 360, rate: 179.0 / 6.0, matrix: YuvMatrix::Bt601, guessed });
+        let rate = 179.0 / 6.0;
+        let wanted = Stream { width: 640, height: 360, rate, matrix: YuvMatrix::Bt601, guessed, mjpeg: false };
+        assert_eq!(s, wanted);
+        assert!(stream(r#""width":640,"height":360,"codec_name":"mjpeg""#).unwrap().mjpeg);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use super::*;
+use crate::camera::options::CameraOptions;
 use crate::camera::source::Source;
 use crate::camera::tests::{LONG, ended, eventually, fake_program, ffmpeg};
 use crate::frame::MAX_SIDE;
@@ -35,9 +36,11 @@ fn failure(path: &Path) -> CameraError {
     }
 }
 
-fn network(url: &str) -> NetworkUrl {
+fn network(url: &str) -> Network {
     match Source::parse(url) {
-        Ok(Source::Network(url)) => url,
+        Ok(Source::Network(url)) => {
+            crate::camera::network(&url, &CameraOptions::new(Source::Network(url.clone()))).unwrap()
+        }
         other => panic!("{other:?}"),
     }
 }

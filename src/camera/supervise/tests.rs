@@ -12,18 +12,23 @@ use crate::camera::tests::{LONG, ended, eventually, fake_program, ffmpeg};
 use crate::clock::{ManualClock, SystemClock};
 use crate::frame::{Image, PixelFormat};
 
+type Observe = Box<dyn FnMut(CameraStatus) + Send>;
+
 /// A camera under test, with its mailbox and all that it reported.
-struct Bench {
+pub(in crate::camera) struct Bench {
     camera: Option<Camera>,
-    mailbox: Arc<Mailbox>,
+    pub mailbox: Arc<Mailbox>,
     reports: Arc<Mutex<Vec<CameraStatus>>>,
 }
 
 impl Bench {
     fn new(source: Source, fps: Option<f32>) -> Self {
-        let tools = Ffmpeg::default();
-        let opened = source.clone();
-        Self::with(source, fps, Arc::new(SystemClock), move |stop| super::super::open(&opened, &tools, stop))
+        Self::asking(CameraOptions { fps, ..CameraOptions::new(source) })
+    }
+
+    /// A camera as the daemon would start it.
+    pub fn asking(options: CameraOptions) -> Self {
+        Self::started(|name, mailbox, observe| Camera::spawn(name, options, mailbox, Arc::new(SystemClock), observe))
     }
 
     fn with(
@@ -32,12 +37,16 @@ impl Bench {
         clock: Arc<dyn Clock>,
         open: impl FnMut(&Stop) -> Opened + Send + 'static,
     ) -> Self {
+        let options = CameraOptions { fps, ..CameraOptions::new(source) };
+        Self::started(|name, mailbox, observe| Camera::with(name, options, mailbox, clock, observe, open))
+    }
+
+    fn started(start: impl FnOnce(&Name, Arc<Mailbox>, Observe) -> io::Result<Camera>) -> Self {
         let mailbox = Arc::new(Mailbox::new(Arc::new(Notifier::new())));
         let reports: Arc<Mutex<Vec<CameraStatus>>> = Arc::default();
         let heard = Arc::clone(&reports);
-        let observe = move |status| heard.lock().unwrap().push(status);
-        let (name, options) = (Name::new("line3").unwrap(), CameraOptions { source, fps });
-        let camera = Camera::with(&name, options, Arc::clone(&mailbox), clock, observe, open).unwrap();
+        let observe: Observe = Box::new(move |status| heard.lock().unwrap().push(status));
+        let camera = start(&Name::new("line3").unwrap(), Arc::clone(&mailbox), observe).unwrap();
         Self { camera: Some(camera), mailbox, reports }
     }
 
@@ -51,15 +60,15 @@ impl Bench {
         frames
     }
 
-    fn states(&self) -> Vec<CameraState> {
+    pub fn states(&self) -> Vec<CameraState> {
         self.reports.lock().unwrap().iter().map(|status| status.state).collect()
     }
 
-    fn last_reason(&self) -> String {
+    pub fn last_reason(&self) -> String {
         self.reports.lock().unwrap().last().map(|status| status.reason.clone()).unwrap_or_default()
     }
 
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.camera.take().unwrap().stop();
     }
 }
@@ -88,7 +97,7 @@ impl Script {
 impl Reader for Script {
     fn next(&mut self, _: &Stop) -> Result<Option<Shot>, CameraError> {
         let image = Image::new(1, 1, PixelFormat::Rgb8, Bytes::from_static(b"rgb")).unwrap();
-        Ok(self.0.next().map(|lasts| Shot { image, lasts: lasts.expect("the decoder fell over") }))
+        Ok(self.0.next().map(|lasts| Shot { image, lasts: lasts.expect("the decoder fell over"), captured: None }))
     }
 }
 
@@ -272,7 +281,7 @@ fn stopping_waits_for_nothing_that_hangs() {
             silence_limit: LONG * 10,
         };
         let source = clip(Path::new("x.mp4"), false, false);
-        let opened = source.clone();
+        let opened = CameraOptions::new(source.clone());
         let open = move |stop: &Stop| super::super::open(&opened, &tools, stop);
         let mut bench = Bench::with(source, None, Arc::new(SystemClock), open);
         let running = || fs::read_to_string(&pids).unwrap_or_default().lines().count() == i + 1;

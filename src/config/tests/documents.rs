@@ -89,7 +89,7 @@ fn the_example_is_accepted_and_says_the_defaults() {
 fn what_is_switched_off_in_the_example_works_when_it_is_switched_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path().display().to_string();
-    for file in ["mqtt.password", "ca.pem", "node.pem", "node.key", "parts", "parts.txt"] {
+    for file in ["mqtt.password", "line-3.password", "ca.pem", "node.pem", "node.key", "parts", "parts.txt"] {
         std::fs::write(folder.path().join(file), "").expect("written");
     }
     let setting = |line: &str| {

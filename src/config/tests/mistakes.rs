@@ -76,6 +76,7 @@ fn names_are_safe_in_topics_and_paths() {
 #[test]
 fn values_outside_their_range_are_told_apart() {
     let (_folder, good) = good();
+    let camera = good.replace("sim:conveyor", "rtsp://cam/");
     for (text, wanted) in [
         (good.replace("[cameras", "batch = 0\n[cameras"), "3: `batch` is from 1 to 64"),
         (good.replace("[cameras", "memory_mib = 0\n[cameras"), "3: `memory_mib` is at least 1"),
@@ -90,6 +91,18 @@ fn values_outside_their_range_are_told_apart() {
         (format!("{good}fps = inf\n"), "5: `fps` is above 0 and at most 1000"),
         (format!("{good}model = \"n\"\n"), "5: there is no model `n`: there are `m`"),
         (good.replace("sim:conveyor", "sim:belt"), "4: "),
+        (format!("{good}username = \"a\"\n"), "5: only network cameras"),
+        (format!("{camera}username = \"a\"\npassword_file = \"/no/such\"\n"), "6: there is no file /no/such"),
+        (format!("{camera}password_env = \"A\"\n"), "3: a password needs a `username` beside it"),
+        (format!("{camera}username = \"a\"\n").replace("cam/", "b@cam/"), "5: the URL in `source` has a user name"),
+        (
+            format!("{camera}username = \"a\"\npassword_env = \"A\"\npassword_credential = \"a\"\n"),
+            "3: the password comes from one place",
+        ),
+        (format!("{camera}max_side = 8\n"), "5: `max_side` is from 16 to 16384"),
+        (format!("{camera}timeout_s = 0\n"), "5: `timeout_s` is from 0.5 to 3600"),
+        (format!("{camera}transport = \"upd\"\n"), "5: unknown value `upd`. Valid values here: `tcp`, `udp`"),
+        (format!("{camera}hwaccel = \"vapi\"\n"), "5: unknown value `vapi`: did you mean `vaapi`?"),
         ("[mqtt]\ndetections_qos = 2".to_owned(), "2: `detections_qos` is 0 or 1"),
         ("[mqtt]\nqueue = 0".to_owned(), "2: `queue` is from 1 to 65536"),
         ("[mqtt]\nurl = \"http://broker\"".to_owned(), "2: the MQTT `url` is not usable: the scheme `http`"),

@@ -7,7 +7,7 @@ use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 use super::super::endpoint::Endpoint;
 use super::super::error::MqttError;
 use super::super::queue::WINDOW;
-use super::super::{secret, tls};
+use super::super::tls;
 use super::link::MAX_PACKET;
 use crate::config::MqttConfig;
 
@@ -26,7 +26,7 @@ pub(super) fn of(config: &MqttConfig, endpoint: &Endpoint, default_id: &str) -> 
         .set_clean_session(true)
         .set_max_packet_size(MAX_PACKET, MAX_PACKET)
         .set_inflight(u16::try_from(WINDOW).unwrap_or(u16::MAX));
-    let password = secret::password(config)?;
+    let password = config.password().read()?;
     if let Some(username) = &config.username {
         options.set_credentials(username, password);
     }

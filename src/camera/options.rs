@@ -1,0 +1,80 @@
+//! What a camera is asked for, beyond where it is.
+
+use std::time::Duration;
+
+use super::error::CameraError;
+use super::source::{NetworkUrl, Source, SourceError};
+use crate::config::{CameraConfig, HwAccel, Transport};
+use crate::secret::SecretPlace;
+
+/// How long a stream may give no picture before it counts as stalled.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What a camera shows, how much of it, and how it is reached.
+#[derive(Debug, Clone)]
+pub struct CameraOptions {
+    /// Where its pictures come from.
+    pub source: Source,
+    /// Most pictures a second; those beyond are left out. By default all stay.
+    pub fps: Option<f32>,
+    /// The longest side of a network camera's pictures, in pixels; larger ones are made smaller by the decoder.
+    pub max_side: Option<u32>,
+    /// Who we are to a network camera.
+    pub login: Option<Login>,
+    /// What carries RTSP's pictures.
+    pub transport: Transport,
+    /// What decodes a network camera's video.
+    pub hwaccel: HwAccel,
+    /// How long a stream may give no picture before it is opened again.
+    pub timeout: Duration,
+}
+
+impl CameraOptions {
+    /// A source with nothing special asked for.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            fps: None,
+            max_side: None,
+            login: None,
+            transport: Transport::default(),
+            hwaccel: HwAccel::default(),
+            timeout: SILENCE,
+        }
+    }
+
+    /// What the configuration asks for.
+    ///
+    /// # Errors
+    /// When the source makes no sense.
+    pub fn of(config: &CameraConfig) -> Result<Self, SourceError> {
+        let login = config.username.clone().map(|username| Login { username, password: config.password() });
+        Ok(Self {
+            fps: config.fps,
+            max_side: config.max_side,
+            login,
+            transport: config.transport,
+            hwaccel: config.hwaccel,
+            timeout: config.timeout_s.and_then(|s| Duration::try_from_secs_f32(s).ok()).unwrap_or(SILENCE),
+            ..Self::new(Source::parse(&config.source)?)
+        })
+    }
+}
+
+/// Who we are to a camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub username: String,
+    /// Where the password is. It is read each time the camera is opened, so that it may change.
+    pub password: SecretPlace,
+}
+
+impl Login {
+    /// The URL with name and password in it.
+    pub(super) fn apply(&self, url: &NetworkUrl) -> Result<NetworkUrl, CameraError> {
+        let password = self.password.read().map_err(|error| CameraError::Secret { from: url.to_string(), error })?;
+        Ok(url.with_login(&self.username, &password))
+    }
+}
