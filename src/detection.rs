@@ -75,7 +75,7 @@ pub struct Object {
     pub zones: Vec<String>,
 }
 
-fn four_digits<S: Serializer>(v: &f32, s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn four_digits<S: Serializer>(v: &f32, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_f32((v * 1e4).round() / 1e4)
 }
 
@@ -94,7 +94,7 @@ pub struct FrameRef {
     pub height: u32,
 }
 
-fn microseconds<S: Serializer>(t: &DateTime<Utc>, s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn microseconds<S: Serializer>(t: &DateTime<Utc>, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(&t.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 

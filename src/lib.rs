@@ -26,6 +26,7 @@ pub mod model;
 pub mod detection;
 pub mod draw;
 pub mod eval;
+pub mod event;
 
 pub mod evidence;
 pub mod publish;

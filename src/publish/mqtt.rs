@@ -27,6 +27,7 @@ use super::topics::Topics;
 use crate::clock::Clock;
 use crate::config::MqttConfig;
 use crate::detection::Detections;
+use crate::event::{Count, Event};
 use crate::status::{CameraStatus, NodeState, Stats};
 
 /// Longest wait for a connection, and for a packet to be written, in seconds.
@@ -112,6 +113,19 @@ impl MqttHandle {
     /// Publishes what was seen. Never waits; while the broker is away or slow the oldest are dropped.
     pub fn detections(&self, detections: Arc<Detections>) {
         self.0.change(|queue| queue.push(detections));
+    }
+
+    /// Publishes an event. Never waits; while the broker is away or slow the oldest are dropped.
+    pub fn event(&self, event: Arc<Event>) {
+        self.0.change(|queue| queue.push_event(event));
+    }
+
+    /// Publishes a running count, now and after every reconnection, until it is told anew.
+    pub fn count(&self, count: &Count) {
+        match self.0.topics.counts(&count.camera, &count.rule) {
+            Ok(topic) => self.0.set_state(topic, count),
+            Err(error) => tracing::error!(rule = count.rule, %error, "A count can't be published."),
+        }
     }
 
     /// Publishes a camera's state, now and after every reconnection, until it is told anew.

@@ -7,8 +7,9 @@
 //!   backlog of an outage. The live ones go first, so that an outage never makes what happens now late; a
 //!   consumer that wants them in order has `frame.captured_at`. Where there is no room the oldest of the backlog
 //!   goes, then the oldest of the live ones, and is counted.
+//! - Events wait in a line of their own, of the same length, and go before detections, in order.
 //! - A message at QoS 1 counts as done when it is acknowledged, another when it is written. What was on its
-//!   way when the connection broke is taken back: detections at QoS 1, to the backlog.
+//!   way when the connection broke is taken back: events, and detections at QoS 1, to the backlog.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::detection::Detections;
+use crate::event::Event;
 
 /// Most messages that are on their way at a time.
 pub(super) const WINDOW: usize = 64;
@@ -27,7 +29,16 @@ pub(super) enum Next {
     State { topic: String, payload: Bytes },
     /// Statistics: QoS 0.
     Stats { topic: String, payload: Bytes },
+    /// An event: QoS 1.
+    Event(Arc<Event>),
     /// A scored frame, at the QoS that the configuration says.
+    Detections(Arc<Detections>),
+}
+
+/// What is to be sent again should the connection break before it is done.
+#[derive(Debug)]
+pub(super) enum Again {
+    Event(Arc<Event>),
     Detections(Arc<Detections>),
 }
 
@@ -38,7 +49,7 @@ struct State {
 }
 
 /// A message on its way. Only what must be sent again is remembered.
-type Sent = Option<Arc<Detections>>;
+type Sent = Option<Again>;
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -47,6 +58,8 @@ pub(super) struct Queue {
     /// By topic. The node's own state is among them.
     states: BTreeMap<String, State>,
     stats: Option<(String, Bytes)>,
+    /// Oldest first.
+    events: VecDeque<Arc<Event>>,
     /// Scored since the connection is there, oldest first.
     live: VecDeque<Arc<Detections>>,
     /// Scored before, oldest first.
@@ -71,6 +84,11 @@ impl Queue {
         self.stats = Some((topic, payload));
     }
 
+    pub(super) fn push_event(&mut self, event: Arc<Event>) {
+        self.events.push_back(event);
+        self.trim();
+    }
+
     pub(super) fn push(&mut self, detections: Arc<Detections>) {
         if self.connected {
             self.live.push_back(detections);
@@ -92,6 +110,9 @@ impl Queue {
         }
         if let Some((topic, payload)) = self.stats.take() {
             return Some(Next::Stats { topic, payload });
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Some(Next::Event(event));
         }
         self.live.pop_front().or_else(|| self.backlog.pop_front()).map(Next::Detections)
     }
@@ -123,18 +144,26 @@ impl Queue {
 
     pub(super) fn disconnect(&mut self) {
         self.connected = false;
-        let unacknowledged = self.unacknowledged.drain().map(|(_, sent)| sent);
-        let again = unacknowledged.chain(self.handed.drain(..)).flatten();
-        self.backlog.extend(again.chain(self.live.drain(..)));
-        // Packet ids wrap around; ULIDs tell the order in which frames were scored.
+        let (mut events, mut detections) = (Vec::new(), Vec::new());
+        for again in self.unacknowledged.drain().map(|(_, sent)| sent).chain(self.handed.drain(..)).flatten() {
+            match again {
+                Again::Event(event) => events.push(event),
+                Again::Detections(scored) => detections.push(scored),
+            }
+        }
+        // Packet ids wrap around; ULIDs tell the order in which things happened and frames were scored.
+        self.events.extend(events);
+        self.events.make_contiguous().sort_by(|a, b| a.id.cmp(&b.id));
+        self.backlog.extend(detections.into_iter().chain(self.live.drain(..)));
         self.backlog.make_contiguous().sort_by(|a, b| a.id.cmp(&b.id));
         self.trim();
     }
 
-    /// Gives up the detections that still wait, counts them and says how many they were.
+    /// Gives up the events and detections that still wait, counts them and says how many they were.
     pub(super) fn give_up(&mut self) -> usize {
         let waiting = self.waiting();
         self.dropped += waiting as u64;
+        self.events.clear();
         self.live.clear();
         self.backlog.clear();
         waiting
@@ -165,11 +194,15 @@ impl Queue {
     }
 
     fn waiting(&self) -> usize {
-        self.live.len() + self.backlog.len()
+        self.events.len() + self.live.len() + self.backlog.len()
     }
 
     fn trim(&mut self) {
-        while self.waiting() > self.capacity {
+        while self.events.len() > self.capacity {
+            self.events.pop_front();
+            self.dropped += 1;
+        }
+        while self.live.len() + self.backlog.len() > self.capacity {
             if self.backlog.pop_front().is_none() {
                 self.live.pop_front();
             }
@@ -181,7 +214,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publish::mqtt::tests::detections;
+    use crate::publish::mqtt::tests::{detections, event};
 
     fn seqs(queue: &Queue) -> Vec<u64> {
         queue.live.iter().chain(&queue.backlog).map(|d| d.frame.seq).collect()
@@ -226,7 +259,7 @@ mod tests {
         }
         for _ in 0..4 {
             let Some(Next::Detections(d)) = queue.take() else { panic!("detections are due") };
-            queue.handed(Some(d));
+            queue.handed(Some(Again::Detections(d)));
         }
         // 0 is done, 1 and 2 wait for their acknowledgement, 3 was not even written.
         for id in [1, 2, 3] {
@@ -237,6 +270,29 @@ mod tests {
         assert_eq!(seqs(&queue), [1, 2, 3, 4, 5]);
         assert_eq!(queue.on_their_way(), 0);
         assert_eq!(queue.dropped(), 0);
+    }
+
+    #[test]
+    fn events_go_before_detections_and_again_in_order() {
+        let mut queue = Queue::new(4);
+        queue.connect();
+        queue.push(detections("line3", 0));
+        for number in 0..6 {
+            queue.push_event(event("line3", number));
+        }
+        assert_eq!(queue.dropped(), 2, "the oldest");
+        for id in [1, 2] {
+            let Some(Next::Event(event)) = queue.take() else { panic!("an event is due") };
+            queue.handed(Some(Again::Event(event)));
+            queue.written(id);
+        }
+        queue.disconnect();
+        queue.connect();
+        let mut ids = Vec::new();
+        while let Some(Next::Event(event)) = queue.take() {
+            ids.push(event.id.clone());
+        }
+        assert_eq!(ids, [2, 3, 4, 5].map(|number| event("line3", number).id.clone()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Topics;
 use crate::detection::{self, Detections};
+use crate::event::{self, Count, Event};
 use crate::evidence::{self, Record};
 use crate::status::{self, CameraStatus, NodeStatus, Stats};
 
@@ -31,6 +32,8 @@ fn channels() -> Vec<Channel> {
         channel("nodeStatus", topics.node_status(), status::NODE_SCHEMA, 1, true),
         channel("stats", topics.stats(), status::STATS_SCHEMA, 0, false),
         channel("cameraStatus", camera(topics.camera_status("CAMERA")), status::CAMERA_SCHEMA, 1, true),
+        channel("events", camera(topics.events("CAMERA")), event::SCHEMA, 1, false),
+        channel("counts", camera(topics.counts("CAMERA", "RULE")), event::COUNT_SCHEMA, 1, true),
         channel("detections", camera(topics.detections("CAMERA")), detection::SCHEMA, 0, false),
     ]
 }
@@ -109,6 +112,8 @@ fn the_reference_is_what_the_code_does() {
         schema_of::<CameraStatus>(status::CAMERA_SCHEMA),
         schema_of::<Stats>(status::STATS_SCHEMA),
         schema_of::<Detections>(detection::SCHEMA),
+        schema_of::<Event>(event::SCHEMA),
+        schema_of::<Count>(event::COUNT_SCHEMA),
         schema_of::<Record>(evidence::SCHEMA),
         ("asyncapi.json".to_owned(), asyncapi()),
     ];
@@ -143,4 +148,24 @@ fn messages_have_the_fields_of_their_schema() {
     assert_eq!(object["required"], json!(["label", "score", "box"]));
     let listed = fields(&object["properties"]);
     assert!(fields(&message["objects"][0]).iter().all(|field| listed.contains(field)), "{listed:?}");
+}
+
+#[test]
+fn events_and_counts_have_fields_of_their_schema_only() {
+    let fields = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+    let messages = [
+        (schema_of::<Event>(event::SCHEMA).1, serde_json::to_value(&*super::mqtt::tests::event("line3", 1))),
+        (schema_of::<Count>(event::COUNT_SCHEMA).1, serde_json::to_value(super::mqtt::tests::count("line3", 1))),
+    ];
+    for (schema, message) in messages {
+        let message = message.expect("JSON");
+        let mut listed = fields(&schema["properties"]);
+        // What a rule counts is one of several sets of fields.
+        for counted in schema["anyOf"].as_array().into_iter().flatten() {
+            listed.extend(fields(&counted["properties"]));
+        }
+        assert!(fields(&message).is_subset(&listed), "{message} {listed:?}");
+        let required = schema["required"].as_array().expect("a list").iter().filter_map(Value::as_str);
+        assert!(required.into_iter().all(|name| message.get(name).is_some()), "{message}");
+    }
 }

@@ -65,6 +65,22 @@ impl Topics {
     pub fn detections(&self, camera: &str) -> Result<String, TopicError> {
         Ok(format!("{}/{}/detections", self.base, level(camera)?))
     }
+
+    /// Where a camera's events go.
+    ///
+    /// # Errors
+    /// When the camera's name can't be a level of a topic.
+    pub fn events(&self, camera: &str) -> Result<String, TopicError> {
+        Ok(format!("{}/{}/events", self.base, level(camera)?))
+    }
+
+    /// Where the running count of one of a camera's zones or lines goes. Retained.
+    ///
+    /// # Errors
+    /// When one of the names can't be a level of a topic.
+    pub fn counts(&self, camera: &str, rule: &str) -> Result<String, TopicError> {
+        Ok(format!("{}/{}/counts/{}", self.base, level(camera)?, level(rule)?))
+    }
 }
 
 fn level(text: &str) -> Result<&str, TopicError> {
@@ -102,6 +118,8 @@ mod tests {
         assert_eq!(topics.stats(), "ocellus/plant-7/edge-01/stats");
         assert_eq!(topics.camera_status("line3").as_deref(), Ok("ocellus/plant-7/edge-01/line3/status"));
         assert_eq!(topics.detections("line3").as_deref(), Ok("ocellus/plant-7/edge-01/line3/detections"));
+        assert_eq!(topics.events("line3").as_deref(), Ok("ocellus/plant-7/edge-01/line3/events"));
+        assert_eq!(topics.counts("line3", "exit").as_deref(), Ok("ocellus/plant-7/edge-01/line3/counts/exit"));
         let deep = Topics::new("factory/vision", "s", "n").expect("a prefix may have levels");
         assert_eq!(deep.stats(), "factory/vision/s/n/stats");
     }
@@ -118,6 +136,8 @@ mod tests {
             assert!(Topics::new("p", "s", bad).is_err(), "{bad:?}");
             assert!(topics.camera_status(bad).is_err(), "{bad:?}");
             assert!(topics.detections(bad).is_err(), "{bad:?}");
+            assert!(topics.events(bad).is_err(), "{bad:?}");
+            assert!(topics.counts(bad, "exit").is_err() && topics.counts("line3", bad).is_err(), "{bad:?}");
         }
     }
 

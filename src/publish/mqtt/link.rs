@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::super::endpoint::Endpoint;
-use super::super::queue::{Next, Queue};
+use super::super::queue::{Again, Next, Queue};
 use super::super::topics::Topics;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -129,13 +129,20 @@ impl Link {
         let (topic, payload, qos, retain, again) = match next {
             Next::State { topic, payload } => (topic, payload, QoS::AtLeastOnce, true, None),
             Next::Stats { topic, payload } => (topic, payload, QoS::AtMostOnce, false, None),
+            Next::Event(event) => {
+                let (Ok(topic), Some(payload)) = (self.topics.events(&event.camera), encode(&*event)) else {
+                    queue.count_dropped();
+                    return;
+                };
+                (topic, payload, QoS::AtLeastOnce, false, Some(Again::Event(event)))
+            }
             Next::Detections(detections) => {
                 let topic = self.topics.detections(&detections.camera);
                 let (Ok(topic), Some(payload)) = (topic, encode(&*detections)) else {
                     queue.count_dropped();
                     return;
                 };
-                let again = (self.detections_qos != QoS::AtMostOnce).then_some(detections);
+                let again = (self.detections_qos != QoS::AtMostOnce).then_some(Again::Detections(detections));
                 (topic, payload, self.detections_qos, false, again)
             }
         };

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::clock::ManualClock;
 use crate::detection::{FrameRef, Latency, ModelRef, Object, Rect, SCHEMA};
+use crate::event::{self, Counted, Direction, EventType, LineEvent, Tally};
 use crate::publish::testing::{Listener, Mosquitto, PATIENCE, eventually};
 use crate::status::{CAMERA_SCHEMA, CameraState, STATS_SCHEMA};
 
@@ -39,6 +40,57 @@ pub(in crate::publish) fn detections(camera: &str, seq: u64) -> Arc<Detections> 
         objects: vec![object],
         embedding: None,
     })
+}
+
+/// An event of a part that crossed a line.
+pub(in crate::publish) fn event(camera: &str, number: u64) -> Arc<Event> {
+    let seen = detections(camera, number);
+    Arc::new(Event {
+        schema: event::SCHEMA.to_owned(),
+        id: format!("{number:026}"),
+        kind: EventType::Update,
+        site: seen.site.clone(),
+        node: seen.node.clone(),
+        camera: camera.to_owned(),
+        frame: seen.frame.clone(),
+        model: seen.model.clone(),
+        config: seen.config.clone(),
+        track: "7".to_owned(),
+        track_id: format!("{:026}", 7),
+        label: "bolt".to_owned(),
+        score: 0.93,
+        rect: Rect { x: 0.1, y: 0.2, w: 0.3, h: 0.4 },
+        started_at: at(0),
+        duration_s: 1.5,
+        frames: 15,
+        zones: vec!["belt".to_owned()],
+        zone: None,
+        line: Some(LineEvent {
+            name: "exit".to_owned(),
+            direction: Direction::Right,
+            group: Some("ok".to_owned()),
+            count: 17,
+        }),
+    })
+}
+
+/// The count of a line.
+pub(in crate::publish) fn count(camera: &str, total: u64) -> Count {
+    let tally = Tally {
+        total,
+        labels: [("bolt".to_owned(), total)].into(),
+        groups: [("ok".to_owned(), total), ("ng".to_owned(), 0)].into(),
+    };
+    Count {
+        schema: event::COUNT_SCHEMA.to_owned(),
+        site: "plant-7".to_owned(),
+        node: "edge-01".to_owned(),
+        camera: camera.to_owned(),
+        rule: "exit".to_owned(),
+        since: at(0),
+        at: at(1),
+        counted: Counted::Line { crossed: [(Direction::Right, tally)].into() },
+    }
 }
 
 /// A time, some seconds into 2026.
@@ -162,6 +214,15 @@ fn detections_and_statistics_arrive_as_they_are_and_are_not_retained() {
             assert_eq!((message.qos, message.retained), (qos, false));
             assert_eq!(message.payload["frame"]["seq"], seq);
         }
+        handle.event(event("line3", 3));
+        let message = witness.next_on("/events");
+        assert_eq!(message.topic, "ocellus/plant-7/edge-01/line3/events");
+        assert_eq!((message.qos, message.retained), (1, false));
+        assert_eq!((&message.payload["type"], &message.payload["line"]["count"]), (&"update".into(), &17.into()));
+        handle.count(&count("line3", 17));
+        let message = witness.next_on("/counts/exit");
+        assert_eq!(message.topic, "ocellus/plant-7/edge-01/line3/counts/exit");
+        assert_eq!((message.qos, message.payload["crossed"]["right"]["total"].as_u64()), (1, Some(17)));
         handle.stats(&stats(77));
         let message = witness.next_on("/stats");
         assert_eq!((message.qos, message.retained, &message.payload["uptime_s"]), (0, false, &77.into()));
@@ -171,7 +232,8 @@ fn detections_and_statistics_arrive_as_they_are_and_are_not_retained() {
         assert_eq!(close(&runtime, mqtt), 0);
         loop {
             let message = late.next();
-            assert_eq!(message.topic, NODE, "only states are retained");
+            let retained = message.topic == NODE || message.topic.ends_with("/line3/counts/exit");
+            assert!(retained, "only states and counts are retained: {}", message.topic);
             if message.payload["state"] == "stopped" {
                 break;
             }
