@@ -109,6 +109,7 @@ pub struct Image {
     format: PixelFormat,
     matrix: YuvMatrix,
     pixels: Bytes,
+    jpeg: Option<Bytes>,
 }
 
 impl Image {
@@ -125,7 +126,7 @@ impl Image {
         if pixels.len() != wanted {
             return Err(ImageError::Length { width, height, format, wanted, got: pixels.len() });
         }
-        Ok(Self { width, height, format, matrix: YuvMatrix::default(), pixels })
+        Ok(Self { width, height, format, matrix: YuvMatrix::default(), pixels, jpeg: None })
     }
 
     /// The same picture, its YUV read by another matrix.
@@ -133,6 +134,19 @@ impl Image {
     pub fn with_matrix(mut self, matrix: YuvMatrix) -> Self {
         self.matrix = matrix;
         self
+    }
+
+    /// The same picture, with the JPEG that it was decoded from.
+    #[must_use]
+    pub fn with_jpeg(mut self, jpeg: Bytes) -> Self {
+        self.jpeg = Some(jpeg);
+        self
+    }
+
+    /// The JPEG that the camera made of this picture, where it made one.
+    #[must_use]
+    pub fn jpeg(&self) -> Option<&Bytes> {
+        self.jpeg.as_ref()
     }
 
     /// Pixels across.

@@ -11,9 +11,6 @@ use crate::secret::SecretError;
 /// Why a source gives no pictures. The text holds no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
-    /// This kind of source can't be opened by this version.
-    #[error("{0} is not supported yet in this version; use a file, a directory, `sim:`, `rtsp://` or `http://`")]
-    Unsupported(String),
     /// A program that reads video is absent.
     #[error("{program} was not found; video needs it: `apt-get install ffmpeg`")]
     ProgramMissing {
@@ -58,6 +55,20 @@ pub enum CameraError {
         /// The source, without credentials.
         from: String,
         /// What the decoder said.
+        reason: String,
+    },
+    /// A local camera is not plugged in.
+    #[error("{} is not there: is the camera plugged in? `ocellus cameras` lists those that are", path.display())]
+    Absent {
+        /// Its device.
+        path: PathBuf,
+    },
+    /// Pictures come, and none can be used.
+    #[error("{from} gives nothing that can be used: {reason}")]
+    Unusable {
+        /// The source, without credentials.
+        from: String,
+        /// What is wrong with the last one.
         reason: String,
     },
     /// The source was opened and ended without a picture.
@@ -128,6 +139,6 @@ impl CameraError {
     /// Whether trying again is pointless.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Unsupported(_) | Self::Simulation(_))
+        matches!(self, Self::Simulation(_))
     }
 }

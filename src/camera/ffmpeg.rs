@@ -13,7 +13,6 @@
 mod args;
 mod child;
 mod marks;
-mod pool;
 mod probe;
 
 use std::io::{ErrorKind, Read};
@@ -29,9 +28,9 @@ use self::args::Input;
 pub(super) use self::args::Network;
 use self::child::Leashed;
 use self::marks::{Mark, StreamClock};
-use self::pool::Pool;
 use self::probe::{ProbeError, Stream};
 use super::error::CameraError;
+use super::pool::Pool;
 use super::source::Redacted;
 use super::stop::{GLANCE, Stop};
 use super::{Reader, Shot};

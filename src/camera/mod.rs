@@ -5,16 +5,22 @@
 //! it is, and leaves each picture in a [`mailbox::Mailbox`]. [`frames`] is for work that wants every picture and no
 //! supervision.
 
+mod bayer;
+pub mod capture;
 pub mod error;
 pub mod ffmpeg;
 pub mod images;
 pub mod mailbox;
+mod mjpeg;
 pub mod options;
 mod pace;
+mod pixels;
+mod pool;
 pub mod sim;
 pub mod source;
 pub mod stop;
 pub mod supervise;
+pub mod v4l;
 
 use std::time::{Duration, Instant};
 
@@ -56,7 +62,7 @@ fn open(options: &CameraOptions, tools: &Ffmpeg, stop: &Stop) -> Result<Option<B
             let conveyor = Conveyor::new(ConveyorOptions { seed, fps: fps.into(), width, height })?;
             boxed(Some(SimReader { conveyor, next: 0 }))
         }
-        Source::V4l(path) => return Err(CameraError::Unsupported(format!("the local camera {}", path.display()))),
+        Source::V4l(path) => boxed(Some(v4l::open(path, options)?)),
     })
 }
 

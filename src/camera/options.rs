@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::capture::Capture;
 use super::error::CameraError;
 use super::source::{NetworkUrl, Source, SourceError};
 use crate::config::{CameraConfig, HwAccel, Transport};
@@ -27,6 +28,8 @@ pub struct CameraOptions {
     pub hwaccel: HwAccel,
     /// How long a stream may give no picture before it is opened again.
     pub timeout: Duration,
+    /// What a camera at this machine is asked to give.
+    pub capture: Capture,
 }
 
 impl CameraOptions {
@@ -41,6 +44,7 @@ impl CameraOptions {
             transport: Transport::default(),
             hwaccel: HwAccel::default(),
             timeout: SILENCE,
+            capture: Capture::default(),
         }
     }
 
@@ -57,6 +61,12 @@ impl CameraOptions {
             transport: config.transport,
             hwaccel: config.hwaccel,
             timeout: config.timeout_s.and_then(|s| Duration::try_from_secs_f32(s).ok()).unwrap_or(SILENCE),
+            capture: Capture {
+                format: config.format,
+                size: config.size,
+                fps: config.fps,
+                controls: config.controls.clone(),
+            },
             ..Self::new(Source::parse(&config.source)?)
         })
     }

@@ -242,7 +242,7 @@ impl Source {
             }
             Some(("sim", rest)) => conveyor(rest),
             Some(("rtsp" | "rtsps" | "http" | "https", _)) => network(text),
-            Some(("v4l" | "v4l2", rest)) => Ok(Self::V4l(path::of_url(rest.split('?').next().unwrap_or(rest))?)),
+            Some(("v4l" | "v4l2", rest)) => local(rest),
             Some((other, _)) => Err(unknown(other)),
             None => {
                 let (path, query) = located(text)?;
@@ -363,6 +363,12 @@ fn conveyor(rest: &str) -> Result<Source, SourceError> {
         return Err(SourceError::Value { key, value, wanted: "at most the width, which is 640 unless given" });
     }
     Ok(Source::Conveyor { seed, fps, width, height })
+}
+
+fn local(rest: &str) -> Result<Source, SourceError> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    Query::parse(query)?.only("v4l:", &[])?;
+    Ok(Source::V4l(path::of_url(path)?))
 }
 
 fn network(text: &str) -> Result<Source, SourceError> {

@@ -101,10 +101,12 @@ fn every_simulation_that_can_be_written_can_be_built() {
 }
 
 #[test]
-fn a_local_camera_is_not_supported_yet() {
-    let error = frames(&Source::parse("v4l:/dev/video0").unwrap()).map(drop).unwrap_err();
-    assert!(error.is_final());
-    assert!(error.to_string().starts_with("the local camera /dev/video0 is not supported yet"), "{error}");
+fn a_local_camera_that_is_not_there_may_come_later() {
+    let error = frames(&Source::parse("v4l:/dev/video-absent").unwrap()).map(drop).unwrap_err();
+    assert!(!error.is_final());
+    assert!(error.to_string().starts_with("/dev/video-absent is not there: is the camera plugged in?"), "{error}");
+    let error = frames(&Source::parse("v4l:/dev/null").unwrap()).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "/dev/null can't be opened as video: it is no camera");
 }
 
 #[test]

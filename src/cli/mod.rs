@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 the task failed, 2 wrong use.
 
 mod bench;
+mod cameras;
 mod check;
 mod demo;
 mod detect;
@@ -36,6 +37,8 @@ enum Command {
     Run(run::Run),
     /// Validate a configuration: every mistake with file, line and what would be right
     Check(check::Check),
+    /// The cameras at this machine, with their formats, rates and controls
+    Cameras(cameras::Cameras),
     /// Detect objects in images, clips and directories
     Detect(detect::Detect),
     /// Score a model against COCO ground truth
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Demo(c) => c.run(),
         Command::Run(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Cameras(c) => c.run(),
         Command::Detect(c) => c.run(),
         Command::Eval(c) => c.run(),
         Command::Bench(c) => c.run(),

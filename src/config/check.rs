@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::load::nearest;
 use super::{CameraConfig, Config, Name};
 use crate::camera::source::{NetworkUrl, Source};
+use crate::frame::check_size;
 use crate::model::profiles;
 use crate::publish::MqttError;
 
@@ -79,7 +80,10 @@ fn check_cameras(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
     let models: Vec<&str> = config.models.keys().map(|n| &**n).collect();
     for (name, camera) in &config.cameras {
         match Source::parse(&camera.source) {
-            Ok(source) => check_network(name, camera, &source, wrong),
+            Ok(source) => {
+                check_network(name, camera, &source, wrong);
+                check_capture(name, camera, &source, wrong);
+            }
             Err(error) => wrong(&["cameras", name, "source"], error.to_string()),
         }
         if camera.fps.is_some_and(|fps| !(fps > 0.0 && fps <= MAX_FPS)) {
@@ -113,6 +117,26 @@ fn check_network(name: &Name, camera: &CameraConfig, source: &Source, wrong: &mu
     if camera.timeout_s.is_some_and(|s| !TIMEOUTS.contains(&s)) {
         let (least, most) = (TIMEOUTS.start(), TIMEOUTS.end());
         wrong(&["cameras", name, "timeout_s"], format!("`timeout_s` is from {least} to {most}"));
+    }
+}
+
+/// What only a camera at this machine can be asked for.
+fn check_capture(name: &str, camera: &CameraConfig, source: &Source, wrong: &mut impl FnMut(&[&str], String)) {
+    let keys = [
+        ("format", camera.format.is_some()),
+        ("size", camera.size.is_some()),
+        ("controls", !camera.controls.is_empty()),
+    ];
+    if !matches!(source, Source::V4l(_)) {
+        for (key, _) in keys.into_iter().filter(|(_, given)| *given) {
+            wrong(
+                &["cameras", name, key],
+                format!("`{key}` is for cameras at this machine: their `source` is `v4l:…`"),
+            );
+        }
+    }
+    if let Some(error) = camera.size.and_then(|[width, height]| check_size(width, height).err()) {
+        wrong(&["cameras", name, "size"], error.to_string());
     }
 }
 

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::camera::capture::{CaptureFormat, Controls};
 use crate::camera::source::Redacted;
 use crate::secret::SecretPlace;
 
@@ -234,6 +235,14 @@ pub struct CameraConfig {
     pub max_side: Option<u32>,
     /// Seconds without a picture after which a network camera is opened again, 0.5 to 3600; 10 by default.
     pub timeout_s: Option<f32>,
+    /// Format that a `v4l:` camera gives: `nv12`, `yuyv`, `bayer`, `mjpg` or `grey`; chosen by default.
+    pub format: Option<CaptureFormat>,
+    /// Pixels across and down that a `v4l:` camera gives; by default the most up to 1920 x 1080 that come fluently.
+    pub size: Option<[u32; 2]>,
+    /// Controls of a `v4l:` camera: `exposure` (microseconds), `gain`, `focus`, each a number or `"auto"`, and others by
+    /// the names that `ocellus cameras` shows. What is not named stays as it is.
+    #[serde(default)]
+    pub controls: Controls,
 }
 
 impl CameraConfig {
@@ -260,6 +269,9 @@ impl fmt::Debug for CameraConfig {
             .field("hwaccel", &self.hwaccel)
             .field("max_side", &self.max_side)
             .field("timeout_s", &self.timeout_s)
+            .field("format", &self.format)
+            .field("size", &self.size)
+            .field("controls", &self.controls)
             .finish()
     }
 }

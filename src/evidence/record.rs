@@ -87,7 +87,8 @@ pub enum EvidenceError {
 }
 
 impl Evidence {
-    /// Compresses the picture and writes the record. Takes milliseconds to tens of them.
+    /// Compresses the picture, unless the camera did so itself, and writes the record. Takes milliseconds to tens of
+    /// them.
     ///
     /// # Errors
     /// When picture or record can't be written.
@@ -95,7 +96,10 @@ impl Evidence {
         let detections = &*pick.scored.detections;
         let image = &pick.scored.frame.image;
         let camera = || detections.camera.clone();
-        let jpeg = jpeg(image).map_err(|reason| EvidenceError::Jpeg { camera: camera(), reason })?;
+        let jpeg = match image.jpeg() {
+            Some(original) => original.clone(),
+            None => jpeg(image).map_err(|reason| EvidenceError::Jpeg { camera: camera(), reason })?.into(),
+        };
         let record = Record {
             schema: SCHEMA.to_owned(),
             id: id.to_owned(),
@@ -116,7 +120,7 @@ impl Evidence {
             site: detections.site.clone(),
             camera: camera(),
             day: detections.frame.captured_at.date_naive(),
-            jpeg: jpeg.into(),
+            jpeg,
             json: json.into(),
         })
     }
@@ -183,6 +187,16 @@ mod tests {
         assert_eq!(json["image"]["sha256"], hexadecimal(&Sha256::digest(&evidence.jpeg)));
         let record: Record = serde_json::from_slice(&evidence.json).expect("reads back");
         assert_eq!(record.detections.frame.seq, 7);
+    }
+
+    #[test]
+    fn what_the_camera_compressed_is_kept_as_it_is() {
+        let image = Image::new(2, 2, PixelFormat::Rgb8, vec![1; 12].into()).expect("a picture");
+        let original = Bytes::from_static(b"the camera's own");
+        let evidence = Evidence::encode("01ID", &pick(image.with_jpeg(original.clone()))).expect("encoded");
+        assert_eq!(evidence.jpeg, original);
+        let record: Record = serde_json::from_slice(&evidence.json).expect("reads back");
+        assert_eq!((record.image.bytes, record.image.sha256), (16, hexadecimal(&Sha256::digest(&original))));
     }
 
     #[test]

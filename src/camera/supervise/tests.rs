@@ -8,6 +8,7 @@ use chrono::DateTime;
 
 use super::*;
 use crate::camera::mailbox::Notifier;
+use crate::camera::sim::ConveyorError;
 use crate::camera::tests::{LONG, ended, eventually, fake_program, ffmpeg};
 use crate::clock::{ManualClock, SystemClock};
 use crate::frame::{Image, PixelFormat};
@@ -224,11 +225,11 @@ fn a_panic_in_a_reader_is_a_cameras_trouble() {
 
 #[test]
 fn what_can_never_work_is_not_tried_again() {
-    let mut bench = Bench::new(Source::parse("v4l:/dev/video0").unwrap(), None);
+    let open = |_: &Stop| Err(CameraError::Simulation(ConveyorError::Fps(0.0)));
+    let mut bench = Bench::with(Source::parse("sim:conveyor").unwrap(), None, Arc::new(SystemClock), open);
     assert!(bench.frames().is_empty());
     bench.stop();
     assert_eq!(bench.states(), [CameraState::Connecting, CameraState::Off]);
-    assert!(bench.last_reason().contains("not supported yet"), "{}", bench.last_reason());
 }
 
 /// A live camera whose stream ends in good order has failed all the same.

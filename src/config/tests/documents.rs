@@ -105,7 +105,7 @@ fn what_is_switched_off_in_the_example_works_when_it_is_switched_on() {
         .replace("/etc/ocellus", &here)
         .replace("/var/lib/ocellus/models", &here);
     let config = parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}\n{text}"));
-    assert_eq!(config.cameras.len() + config.models.len(), 2);
+    assert_eq!(config.cameras.len() + config.models.len(), 3);
     assert!(config.evidence.is_some() && config.mqtt.password_file.is_some());
 
     // Every key is there, so that nobody has to look elsewhere; the three places for a password exclude each other.

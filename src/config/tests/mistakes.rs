@@ -169,3 +169,28 @@ fn syntax_errors_do_not_hide_the_rest() {
     assert!(wrong("site = \"a\"\nsite = \"b\"").iter().any(|m| m.starts_with("2: duplicate key")));
     assert!(wrong("[mqtt\nurl = \"\"").iter().any(|m| m.starts_with("1: ")));
 }
+
+#[test]
+fn what_a_local_camera_is_asked_for_must_make_sense() {
+    let (_folder, good) = good();
+    let local = good.replace("sim:conveyor", "v4l:/dev/video0");
+    for (text, wanted) in [
+        (format!("{good}format = \"mjpg\"\n"), "5: `format` is for cameras at this machine: their `source` is `v4l:…`"),
+        (format!("{good}size = [640, 480]\n"), "5: `size` is for cameras at this machine"),
+        (format!("{good}controls = {{ gain = 3 }}\n"), "5: `controls` is for cameras at this machine"),
+        (format!("{local}format = \"mjpeg\"\n"), "5: unknown value `mjpeg`: did you mean `mjpg`?"),
+        (format!("{local}size = [0, 480]\n"), "5: a picture of 0x480 pixels is outside the limits"),
+        (format!("{local}size = 640\n"), "5: this is integer `640`, and should be "),
+        (
+            format!("{local}controls = {{ gain = [1] }}\n"),
+            "5: this is sequence, and should be a number, `true`, `false`, \"auto\" or the name of a choice in quotes",
+        ),
+    ] {
+        let message = only(&text);
+        assert!(message.starts_with(wanted), "{text:?}: {message}");
+    }
+    super::parse(&format!(
+        "{local}format = \"grey\"\nsize = [640, 480]\ncontrols = {{ exposure = \"auto\", gain = 3, hdr = true }}\n"
+    ))
+    .expect("it makes sense");
+}

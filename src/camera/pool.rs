@@ -9,7 +9,7 @@ const SPARE: usize = 5;
 
 /// Buffers of one length.
 #[derive(Debug, Clone)]
-pub(super) struct Pool {
+pub(in crate::camera) struct Pool {
     length: usize,
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
 }
@@ -28,7 +28,7 @@ impl Pool {
 
 /// A buffer on loan; goes back to its pool when dropped.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(in crate::camera) struct Buffer {
     data: Vec<u8>,
     pool: Pool,
 }
