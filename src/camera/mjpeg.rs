@@ -54,7 +54,8 @@ pub(super) fn whole(frame: &[u8]) -> Result<Bytes, PixelsError> {
     let frame = end.and_then(|at| frame.get(..at + 2)).ok_or(PixelsError::Jpeg("it was cut short".to_owned()))?;
     Ok(match missing_tables(frame)? {
         None => Bytes::copy_from_slice(frame),
-        Some((before, scan)) => {
+        Some(at) => {
+            let (before, scan) = frame.split_at(at);
             let mut jpeg = BytesMut::with_capacity(frame.len() + USUAL_TABLES.len());
             jpeg.extend_from_slice(before);
             jpeg.extend_from_slice(&USUAL_TABLES);
@@ -64,8 +65,8 @@ pub(super) fn whole(frame: &[u8]) -> Result<Bytes, PixelsError> {
     })
 }
 
-/// Where a frame without Huffman tables needs them: what stands before and behind.
-fn missing_tables(frame: &[u8]) -> Result<Option<(&[u8], &[u8])>, PixelsError> {
+/// Where a frame without Huffman tables needs them.
+fn missing_tables(frame: &[u8]) -> Result<Option<usize>, PixelsError> {
     let broken = || PixelsError::Jpeg("its markers make no sense".to_owned());
     let Some([MARKER, START]) = frame.get(..2) else {
         return Err(PixelsError::Jpeg("it does not start as one".to_owned()));
@@ -75,7 +76,7 @@ fn missing_tables(frame: &[u8]) -> Result<Option<(&[u8], &[u8])>, PixelsError> {
         let Some(&[MARKER, kind, high, low]) = frame.get(at..at + 4) else { return Err(broken()) };
         match kind {
             TABLES => return Ok(None),
-            SCAN => return Ok(frame.split_at_checked(at)),
+            SCAN => return Ok(Some(at)),
             // Markers may be filled up with more of their first byte.
             MARKER => at += 1,
             _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),

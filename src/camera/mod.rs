@@ -12,6 +12,7 @@ pub mod ffmpeg;
 pub mod images;
 pub mod mailbox;
 mod mjpeg;
+pub mod onvif;
 pub mod options;
 mod pace;
 mod pixels;

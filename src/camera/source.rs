@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+pub(crate) use self::path::unescape;
 use self::query::Query;
 pub(crate) use self::redact::Redacted;
 

@@ -1,8 +1,13 @@
 //! `ocellus cameras`: which cameras there are, and what they give.
 
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{Failure, print};
+use crate::camera::onvif::{self, Login, NetworkCamera, Profile};
 use crate::camera::v4l::{self, Found, FoundControl, FoundMode};
 
 #[derive(Debug, Args)]
@@ -10,24 +15,79 @@ pub(super) struct Cameras {
     /// One JSON array for programs
     #[arg(long)]
     json: bool,
+    /// Look for network cameras (ONVIF) instead of those at this machine
+    #[arg(long)]
+    discover: bool,
+    /// How long network cameras may take to answer, in seconds
+    #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60), requires = "discover")]
+    timeout: u64,
+    /// The user that network cameras know
+    #[arg(long, value_name = "NAME", requires = "discover", requires = "password_file")]
+    username: Option<String>,
+    /// File that holds the user's password
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
 }
 
 impl Cameras {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let found = v4l::found();
+        let (json, lines, none) = if self.discover {
+            let found = self.discovered()?;
+            (serde_json::to_string_pretty(&found)?, found.iter().flat_map(network_lines).collect(), NOBODY)
+        } else {
+            let found = v4l::found();
+            (serde_json::to_string_pretty(&found)?, found.iter().flat_map(lines).collect::<Vec<_>>(), NOTHING)
+        };
         if self.json {
-            return print(&serde_json::to_string_pretty(&found)?);
+            return print(&json);
         }
-        if found.is_empty() {
-            eprintln!("No camera was found at this machine (no /dev/video… gives pictures).");
+        if lines.is_empty() {
+            eprintln!("{none}");
         }
-        for camera in &found {
-            for line in lines(camera) {
-                print(&line)?;
-            }
-        }
-        Ok(())
+        lines.iter().try_for_each(|line| print(line))
     }
+
+    fn discovered(&self) -> Result<Vec<NetworkCamera>, Failure> {
+        let login = match (&self.username, &self.password_file) {
+            (Some(username), Some(path)) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|error| Failure::new(format!("the password {} can't be read: {error}", path.display())))?;
+                let password = text.trim_end_matches(['\r', '\n']).to_owned();
+                Some(Login { username: username.clone(), password })
+            }
+            _ => None,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(onvif::discover(Duration::from_secs(self.timeout), login.as_ref()))?)
+    }
+}
+
+/// What is said where there is no camera.
+const NOTHING: &str = "No camera was found at this machine (no /dev/video… gives pictures).";
+const NOBODY: &str = "No network camera answered (ONVIF over UDP multicast, which firewalls and routers may stop).";
+
+/// A network camera for people: its streams as the configuration takes them.
+fn network_lines(camera: &NetworkCamera) -> Vec<String> {
+    let NetworkCamera { address, name, hardware, service, profiles, problem } = camera;
+    let hardware = if hardware.is_empty() { String::new() } else { format!(" ({hardware})") };
+    let mut lines = vec![format!("{address}  {name}{hardware}")];
+    if !service.is_empty() {
+        lines.push(format!("  device: {service}"));
+    }
+    if let Some(problem) = problem {
+        lines.push(format!("  problem: {problem}"));
+    }
+    for profile in profiles {
+        let Profile { name, encoding, size, fps, source, suggested, .. } = profile;
+        let size = size.map_or_else(String::new, |[width, height]| format!(" {width}x{height}"));
+        let fps = fps.map_or_else(String::new, |fps| format!(" {fps} fps"));
+        let note = if *suggested { "  (enough for detection)" } else { "" };
+        lines.push(format!("  {name}: {encoding}{size}{fps}{note}"));
+        if let Some(source) = source {
+            lines.push(format!("    source = \"{source}\""));
+        }
+    }
+    lines
 }
 
 /// A camera for people: what the configuration says to take it, then what it can do.
@@ -70,6 +130,35 @@ fn control(control: &FoundControl) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_camera_is_shown_with_its_streams() {
+        let profile = |name: &str, size, suggested| Profile {
+            name: name.to_owned(),
+            token: "t".to_owned(),
+            encoding: "H264".to_owned(),
+            size,
+            fps: size.map(|_| 12.5),
+            source: size.map(|_| format!("rtsp://192.0.2.9/{name}")),
+            suggested,
+        };
+        let camera = NetworkCamera {
+            address: [192, 0, 2, 9].into(),
+            name: "Gate 3".to_owned(),
+            hardware: "M7".to_owned(),
+            service: "http://192.0.2.9/onvif/device_service".to_owned(),
+            profiles: vec![profile("sub", Some([640, 360]), true), profile("none", None, false)],
+            problem: Some("profile none: it answers 500".to_owned()),
+        };
+        let wanted = "\
+192.0.2.9  Gate 3 (M7)
+  device: http://192.0.2.9/onvif/device_service
+  problem: profile none: it answers 500
+  sub: H264 640x360 12.5 fps  (enough for detection)
+    source = \"rtsp://192.0.2.9/sub\"
+  none: H264";
+        assert_eq!(network_lines(&camera).join("\n"), wanted);
+    }
     use crate::camera::capture::CaptureFormat;
 
     #[test]

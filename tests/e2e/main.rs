@@ -1,5 +1,6 @@
 //! Ocellus as its users meet it: the built binary, real brokers, real clips, a real browser.
 
+mod cameras;
 mod cli;
 mod daemon;
 mod demo;

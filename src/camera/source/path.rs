@@ -42,7 +42,7 @@ pub(super) fn of_url(text: &str) -> Result<PathBuf, SourceError> {
 }
 
 /// Undoes `%41`; what is no escape stays as it is.
-pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let digit = |b: u8| char::from(b).to_digit(16);
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,0 +1,189 @@
+"""Cameras at the machine, against the kernel's simulated camera `vivid`. Runs inside the virtual machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+OCELLUS, MODEL = "/run/job/ocellus", "/run/job/model"
+# The name that stays the same when the device gets another number.
+LINK = "/dev/v4l/by-path/platform-vivid.0-video-index0"
+DRIVER = "/sys/bus/platform/drivers/vivid"
+# Everything is emulated: seconds are long.
+PATIENCE = 240
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+
+def until(what, look):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"not in time: {what}")
+
+
+def write(path, text):
+    with open(path, "w") as file:
+        file.write(text)
+
+
+class Daemon:
+    """The daemon with one camera, and what it says of it over MQTT."""
+
+    def __init__(self, camera):
+        config = f"""
+device = "cpu"
+site = "site"
+node = "node"
+[web]
+[models.parts]
+path = "{MODEL}"
+[cameras.vivid]
+source = "v4l:{LINK}"
+{camera}
+"""
+        write("/run/ocellus.toml", config)
+        self.log = open("/run/ocellus.log", "w+")
+        self.process = subprocess.Popen([OCELLUS, "run", "--config", "/run/ocellus.toml"], stderr=self.log)
+
+    def status(self):
+        answer = subprocess.run(
+            ["mosquitto_sub", "-t", "ocellus/site/node/vivid/status", "-C", "1", "-W", "5"],
+            capture_output=True, text=True,
+        ).stdout
+        return json.loads(answer) if answer else {"state": "", "reason": ""}
+
+    def frame(self):
+        topic = "ocellus/site/node/vivid/detections"
+        answer = run("mosquitto_sub", "-t", topic, "-C", "1", "-W", str(PATIENCE))
+        return json.loads(answer)["frame"]
+
+    def wait_for(self, state, reason=""):
+        def look():
+            status = self.status()
+            return status if status["state"] == state and reason in status["reason"] else None
+
+        return until(f"{state} {reason}; it said {self.said()}", look)
+
+    def picture(self):
+        """The newest frame as rows of pixels."""
+        self.frame()
+        run("curl", "-sSf", "-o", "/run/picture.jpg", "http://127.0.0.1:8642/api/cameras/vivid/snapshot.jpg?plain=true")
+        ppm = subprocess.run(["djpeg", "-ppm", "/run/picture.jpg"], check=True, capture_output=True).stdout
+        magic, size, most, pixels = ppm.split(b"\n", 3)
+        width, height = map(int, size.split())
+        return [[tuple(pixels[(y * width + x) * 3:][:3]) for x in range(width)] for y in (height // 2,)][0]
+
+    def said(self):
+        self.log.flush()
+        with open("/run/ocellus.log") as log:
+            return log.read()[-3000:]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(PATIENCE)
+        self.log.close()
+
+
+def bars(row):
+    """The colours in the middle of eight bars."""
+    return [row[len(row) * (2 * bar + 1) // 16] for bar in range(8)]
+
+
+class V4l(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # One camera: single-planar, nothing but video capture.
+        run("modprobe", "vivid", "n_devs=1", "node_types=0x1", "multiplanar=1")
+        until(LINK, lambda: os.path.exists(LINK))
+        cls.broker = subprocess.Popen(["mosquitto", "-p", "1883"], stderr=subprocess.DEVNULL)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.broker.terminate()
+
+    def test_1_cameras_are_listed_with_what_they_give(self):
+        [camera] = json.loads(run(OCELLUS, "cameras", "--json"))
+        self.assertEqual((camera["name"], camera["driver"], camera["problem"]), ("vivid", "vivid", None))
+        formats = {mode["format"] for mode in camera["modes"]} - {None}
+        self.assertLessEqual({"yuyv", "nv12", "grey", "bayer"}, formats)
+        self.assertIn("brightness", {control["name"] for control in camera["controls"]})
+        self.assertLessEqual(camera["usual"]["size"][0], 1920)
+        shown = run(OCELLUS, "cameras")
+        self.assertIn(f"source = \"{camera['source']}\"", shown)
+        print(shown)
+
+    def test_2_every_format_shows_the_same_colours(self):
+        # 100% bars: white, yellow, cyan, green, magenta, red, blue, black.
+        wanted = [(1, 1, 1), (1, 1, 0), (0, 1, 1), (0, 1, 0), (1, 0, 1), (1, 0, 0), (0, 0, 1), (0, 0, 0)]
+        controls = 'controls = { test_pattern = "100% Colorbar", osd_text_mode = "None" }'
+        for form in ["yuyv", "nv12", "bayer", "grey"]:
+            with self.subTest(form), Daemon(f'format = "{form}"\nsize = [640, 360]\nfps = 5\n{controls}') as daemon:
+                daemon.wait_for("ok")
+                seen = bars(daemon.picture())
+                print(form, seen)
+                if form == "grey":
+                    self.assertTrue(all(max(pixel) - min(pixel) < 8 for pixel in seen), seen)
+                    brightness = [pixel[0] for pixel in seen]
+                    self.assertEqual(brightness, sorted(brightness, reverse=True))
+                    continue
+                for pixel, bar in zip(seen, wanted):
+                    self.assertEqual(tuple(int(value > 128) for value in pixel), bar, seen)
+
+    def test_3_controls_are_set(self):
+        with Daemon("size = [640, 360]\nfps = 5\ncontrols = { brightness = 77, gain = 33, horizontal_flip = true }") as daemon:
+            daemon.wait_for("ok")
+            shown = run("v4l2-ctl", "-d", LINK, "--get-ctrl", "brightness,gain,gain_automatic,horizontal_flip")
+            values = dict(line.split(": ") for line in shown.splitlines())
+            self.assertEqual(values, {"brightness": "77", "gain": "33", "gain_automatic": "0", "horizontal_flip": "1"})
+        with Daemon("controls = { brightnes = 77 }") as daemon:
+            daemon.wait_for("connecting", "did you mean `brightness`?")
+
+    def test_4_what_it_does_not_give_is_said(self):
+        with Daemon("size = [641, 359]") as daemon:
+            daemon.wait_for("connecting", "641x359")
+        with Daemon('format = "mjpg"') as daemon:
+            daemon.wait_for("connecting", "it does not give the format mjpg")
+
+    def test_5_a_camera_that_is_unplugged_is_found_again(self):
+        with Daemon("size = [640, 360]\nfps = 5") as daemon:
+            daemon.wait_for("ok")
+            before = daemon.frame()["seq"]
+            for _ in range(2):
+                write(f"{DRIVER}/unbind", "vivid.0")
+                print(daemon.wait_for("connecting", "unplugged"))
+                self.assertFalse(os.path.exists(LINK))
+                daemon.wait_for("connecting", "is the camera plugged in?")
+                write(f"{DRIVER}/bind", "vivid.0")
+                daemon.wait_for("ok")
+                after = daemon.frame()["seq"]
+                self.assertGreater(after, before)
+                before = after
+            self.assertIsNone(daemon.process.poll())
+
+    def test_6_a_camera_that_is_in_use_is_said_to_be(self):
+        other = subprocess.Popen(["v4l2-ctl", "-d", LINK, "--stream-mmap", "--stream-to=/dev/null"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(3)
+            with Daemon("") as daemon:
+                daemon.wait_for("connecting", "another program uses it")
+                other.terminate()
+                daemon.wait_for("ok")
+        finally:
+            other.kill()
+            other.wait()
+
+
+result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(unittest.defaultTestLoader.loadTestsFromTestCase(V4l))
+sys.exit(not result.wasSuccessful())
