@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build demo test test-gpu lint doc fmt bench bench-counts bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build demo test test-gpu test-vm lint doc fmt bench bench-counts bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -31,6 +31,10 @@ test: setup-test ## run every test that needs no GPU
 
 test-gpu: setup-test ## run the models on whatever Vulkan device there is, software ones included
 	cargo test $(CARGO_PROFILE) --locked --workspace -- --ignored gpu
+
+test-vm: build ## test cameras at the machine in a virtual machine with the kernel's simulated camera (minutes; root)
+	@scripts/setup vm
+	scripts/test-vm
 
 # Only types are checked here, so the quicker profile does: nothing is generated twice.
 lint: setup ## formatting, clippy and documentation, without a warning

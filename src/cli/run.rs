@@ -24,7 +24,7 @@ impl Run {
         }
         daemon::runtime()?.block_on(async {
             let daemon = Daemon::start(loaded).await?;
-            daemon.run_until(daemon::signal()).await;
+            daemon.run_reloading(&self.config, daemon::signal()).await;
             Ok(())
         })
     }

@@ -24,7 +24,7 @@ pub(crate) use self::load::{digest, nearest};
 pub use self::name::Name;
 
 /// The whole file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The site, as it appears in topics, messages and store paths.
@@ -86,7 +86,7 @@ pub enum PrecisionChoice {
 }
 
 /// An MQTT broker.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MqttConfig {
     /// `mqtt://host:port` (1883) or `mqtts://host:port` (8883).
@@ -143,7 +143,7 @@ impl MqttConfig {
 }
 
 /// The web page.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebConfig {
     /// Address and port to listen on.
@@ -157,7 +157,7 @@ impl Default for WebConfig {
 }
 
 /// A model.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// A model package (directory) or a bare `.onnx` file.
@@ -206,7 +206,7 @@ pub enum Transport {
 }
 
 /// A camera.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CameraConfig {
     /// `rtsp://host/path`, `rtsps://…`, `http://…` (MJPEG or another stream), `file:/path.mp4` (`?loop=true`,
@@ -277,7 +277,7 @@ impl fmt::Debug for CameraConfig {
 }
 
 /// Which frames are worth learning from, and where they are kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceConfig {
     /// A directory, or a URL: `file:///path`, `az://container/path`, `s3://bucket/path`.

@@ -8,28 +8,28 @@
 //! the page's port is bound, then the broker is dialled, then cameras open. Stop is front to back, so that what was
 //! captured is scored, kept and published before the broker hears `stopped`.
 
+mod lines;
 mod meter;
 mod outlet;
+mod reload;
 mod scoring;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use self::lines::Lines;
 pub use self::meter::percentiles;
 use self::outlet::{Outlet, Outputs};
-use self::scoring::{Line, Scoring};
-use crate::camera::mailbox::{Mailbox, Notifier};
-use crate::camera::options::CameraOptions;
-use crate::camera::supervise::Camera;
+use self::reload::Plan;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{CameraConfig, Config, Loaded, ModelConfig, Name};
+use crate::config::{self, CameraConfig, Config, Loaded, ModelConfig, Name};
 use crate::evidence::{Evidence, Keeper};
 use crate::model::engine::{Engine, EngineError, EngineOptions, WarmUp};
 use crate::model::package::Package;
@@ -74,9 +74,10 @@ pub enum DaemonError {
 
 /// A running daemon.
 pub struct Daemon {
-    cameras: Vec<Camera>,
-    scoring: Vec<Scoring>,
-    stopping: Arc<AtomicBool>,
+    /// What is in force.
+    config: Config,
+    lines: Lines,
+    outlet: Arc<Outlet>,
     mqtt: Mqtt,
     keeper: Option<Keeper>,
     shutdown: watch::Sender<bool>,
@@ -162,11 +163,12 @@ impl Daemon {
         let outputs = Outputs { mqtt: mqtt.handle(), hub, evidence: keeper.as_ref().map(Keeper::handle) };
         let outlet = Arc::new(Outlet::new(&loaded, outputs, Arc::clone(&clock), device.clone()));
 
-        let stopping = Arc::new(AtomicBool::new(false));
-        let (cameras, scoring) = start_lines(config, engines, &outlet, &clock, &stopping)?;
+        let mut lines = Lines::new(Arc::clone(&outlet), clock);
+        lines.start(config, engines)?;
         let stats = tokio::spawn(publish_stats(Arc::clone(&outlet), stopped));
         let topics = format!("{}/{}/{}", config.mqtt.prefix, config.site, config.node);
-        Ok(Self { cameras, scoring, stopping, mqtt, keeper, shutdown, web, stats, models, device, topics })
+        let config = loaded.config;
+        Ok(Self { config, lines, outlet, mqtt, keeper, shutdown, web, stats, models, device, topics })
     }
 
     /// Where the page is.
@@ -199,21 +201,56 @@ impl Daemon {
         self.stop().await;
     }
 
+    /// Runs until `end` completes, then stops in good order. On SIGHUP the configuration at `path` is read again: cameras
+    /// that it adds, changes or removes are started and stopped, and no others touched. One that can't be used changes
+    /// nothing.
+    pub async fn run_reloading(mut self, path: &Path, end: impl Future<Output = ()>) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut end = std::pin::pin!(end);
+        match signal(SignalKind::hangup()) {
+            Ok(mut hangups) => loop {
+                tokio::select! {
+                    biased;
+                    () = &mut end => break,
+                    _ = hangups.recv() => match self.reload(path).await {
+                        Ok(plan) if plan.is_empty() => tracing::info!("Reloaded: no camera changed."),
+                        Ok(plan) => tracing::info!("Reloaded: {plan}."),
+                        Err(reason) => tracing::error!(reason, "Not reloaded; the configuration before stays in force."),
+                    },
+                }
+            },
+            Err(error) => {
+                tracing::error!(%error, "SIGHUP can't be watched: a changed configuration takes a restart.");
+                end.await;
+            }
+        }
+        self.stop().await;
+    }
+
+    async fn reload(&mut self, path: &Path) -> Result<Plan, String> {
+        let loaded = config::load(path).map_err(|error| error.to_string())?;
+        let plan = Plan::of(&self.config, &loaded.config)?;
+        let mut unused = loaded.config.clone();
+        unused.models.retain(|name, _| !self.lines.models().any(|running| running == name));
+        unused
+            .cameras
+            .retain(|_, camera| model_of(&loaded.config, camera).is_some_and(|m| unused.models.contains_key(m)));
+        let engines = if unused.cameras.is_empty() {
+            BTreeMap::new()
+        } else {
+            open_engines(&unused).await.map_err(|error| error.to_string())?
+        };
+        let change = || self.lines.change(&loaded.config, &plan, engines);
+        tokio::task::block_in_place(change).map_err(|error| error.to_string())?;
+        self.outlet.set_config(&loaded.digest);
+        self.config = loaded.config;
+        Ok(plan)
+    }
+
     async fn stop(self) {
-        let Self { cameras, scoring, stopping, mqtt, keeper, shutdown, web, stats, .. } = self;
+        let Self { lines, mqtt, keeper, shutdown, web, stats, .. } = self;
         // Threads are joined off the runtime, which must go on carrying what they still publish.
-        let joined = tokio::task::spawn_blocking(move || {
-            stopping.store(true, Ordering::Relaxed);
-            for camera in &cameras {
-                camera.ask_to_stop();
-            }
-            for camera in cameras {
-                camera.stop();
-            }
-            for thread in scoring {
-                thread.join();
-            }
-        });
+        let joined = tokio::task::spawn_blocking(move || lines.stop());
         if joined.await.is_err() {
             tracing::error!("A thread failed while stopping.");
         }
@@ -309,51 +346,6 @@ fn engine_options(model: &ModelConfig, cameras: usize) -> EngineOptions {
     let ModelConfig { score, iou, precision, memory_mib, .. } = *model;
     let batch = model.batch.min(cameras);
     EngineOptions { score, iou, precision, memory_mib, batch, ..EngineOptions::default() }
-}
-
-type Started = (Vec<Camera>, Vec<Scoring>);
-
-/// Starts a scoring thread for each model, and the cameras that feed it.
-fn start_lines(
-    config: &Config,
-    engines: BTreeMap<Name, Engine>,
-    outlet: &Arc<Outlet>,
-    clock: &Arc<dyn Clock>,
-    stopping: &Arc<AtomicBool>,
-) -> Result<Started, DaemonError> {
-    let mut cameras = Vec::new();
-    let mut scoring = Vec::new();
-    for (name, engine) in engines {
-        let Some(model) = config.models.get(&name).cloned() else { continue };
-        let notifier = Arc::new(Notifier::new());
-        let mut lines = Vec::new();
-        for (camera, settings) in config.cameras.iter().filter(|(_, c)| model_of(config, c) == Some(&name)) {
-            let mailbox = Arc::new(Mailbox::new(Arc::clone(&notifier)));
-            outlet.add_camera(camera, Arc::clone(&mailbox));
-            lines.push(Line { camera: camera.clone(), mailbox: Arc::clone(&mailbox) });
-            cameras.push(start_camera(camera, settings, mailbox, outlet, clock)?);
-        }
-        let options = engine_options(&model, lines.len());
-        let reopen = scoring::Reopen { name, model, device: config.device, options };
-        let thread = Scoring::spawn(engine, reopen, lines, notifier, Arc::clone(outlet), Arc::clone(stopping));
-        scoring.push(thread.map_err(DaemonError::Thread)?);
-    }
-    Ok((cameras, scoring))
-}
-
-fn start_camera(
-    name: &Name,
-    settings: &CameraConfig,
-    mailbox: Arc<Mailbox>,
-    outlet: &Arc<Outlet>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Camera, DaemonError> {
-    let wrong = |reason: String| DaemonError::Camera { camera: name.to_string(), reason };
-    let options = CameraOptions::of(settings).map_err(|e| wrong(e.to_string()))?;
-    let outlet = Arc::clone(outlet);
-    let camera = name.clone();
-    let observe = move |status| outlet.camera_status(&camera, status);
-    Camera::spawn(name, options, mailbox, Arc::clone(clock), observe).map_err(DaemonError::Thread)
 }
 
 /// Publishes statistics until the daemon stops.

@@ -32,7 +32,8 @@ pub(super) struct Outputs {
 pub(super) struct Outlet {
     site: String,
     node: String,
-    config: String,
+    /// The digest of the configuration.
+    config: Mutex<String>,
     outputs: Outputs,
     clock: Arc<dyn Clock>,
     started: Instant,
@@ -71,7 +72,7 @@ impl Outlet {
         Self {
             site: loaded.config.site.to_string(),
             node: loaded.config.node.to_string(),
-            config: loaded.digest.clone(),
+            config: Mutex::new(loaded.digest.clone()),
             outputs,
             started: clock.monotonic(),
             clock,
@@ -93,6 +94,19 @@ impl Outlet {
             published: None,
         };
         self.lock().insert(name.clone(), entry);
+        self.outputs.hub.add_camera(name);
+    }
+
+    /// Forgets a camera that was stopped.
+    pub(super) fn remove_camera(&self, name: &Name) {
+        self.lock().remove(name);
+        self.outputs.hub.remove_camera(name);
+        self.outputs.mqtt.forget_camera(name);
+    }
+
+    /// Notes that another configuration is in force.
+    pub(super) fn set_config(&self, digest: &str) {
+        digest.clone_into(&mut self.config.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Sends one scored frame everywhere. `taken` is when the engine took it from its mailbox.
@@ -123,7 +137,7 @@ impl Outlet {
                 height: frame.image.height(),
             },
             model: model.clone(),
-            config: self.config.clone(),
+            config: self.config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             latency_ms: Latency {
                 queue: since(frame.captured, taken),
                 preprocess: outcome.preprocess_ms,

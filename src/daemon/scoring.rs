@@ -8,8 +8,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,15 +19,42 @@ use crate::backoff::Backoff;
 use crate::camera::mailbox::{Mailbox, Notifier};
 use crate::config::{DeviceChoice, ModelConfig, Name};
 use crate::frame::{Frame, Image};
-use crate::model::engine::{Engine, EngineError, EngineOptions, Outcome};
+use crate::model::engine::{Engine, EngineError, EngineOptions};
 
 /// How long the thread sleeps when no frame comes, before it looks whether it should end.
 const IDLE: Duration = Duration::from_millis(200);
 
 /// A camera as the engine sees it.
+#[derive(Clone)]
 pub(super) struct Line {
     pub(super) camera: Name,
     pub(super) mailbox: Arc<Mailbox>,
+}
+
+/// The cameras that one model looks at. They may change while it does.
+#[derive(Default)]
+pub(super) struct Watched(Mutex<Arc<Vec<Line>>>);
+
+impl Watched {
+    /// Adds a camera, or gives it a new mailbox.
+    pub(super) fn add(&self, line: Line) {
+        self.change(|lines| {
+            lines.retain(|other| other.camera != line.camera);
+            lines.push(line);
+        });
+    }
+
+    pub(super) fn remove(&self, camera: &Name) {
+        self.change(|lines| lines.retain(|line| line.camera != *camera));
+    }
+
+    fn change(&self, with: impl FnOnce(&mut Vec<Line>)) {
+        with(Arc::make_mut(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+
+    fn now(&self) -> Arc<Vec<Line>> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// What it takes to open the model again.
@@ -56,13 +83,14 @@ impl Scoring {
     pub(super) fn spawn(
         engine: Engine,
         reopen: Reopen,
-        lines: Vec<Line>,
+        watched: Arc<Watched>,
         notifier: Arc<Notifier>,
         outlet: Arc<Outlet>,
         stopping: Arc<AtomicBool>,
     ) -> std::io::Result<Self> {
         let name = format!("model-{}", reopen.name);
-        let work = Work { engine, reopen, lines, outlet, stopping, next: 0, flying: VecDeque::new() };
+        let lines = watched.now();
+        let work = Work { engine, reopen, watched, lines, outlet, stopping, next: 0, flying: VecDeque::new() };
         std::thread::Builder::new().name(name).spawn(move || work.run(&notifier)).map(Self)
     }
 
@@ -76,7 +104,9 @@ impl Scoring {
 struct Work {
     engine: Engine,
     reopen: Reopen,
-    lines: Vec<Line>,
+    watched: Arc<Watched>,
+    /// What is watched, as of the last look.
+    lines: Arc<Vec<Line>>,
     outlet: Arc<Outlet>,
     stopping: Arc<AtomicBool>,
     /// The line that is looked at first: takes turns, so that none waits for ever.
@@ -88,8 +118,8 @@ struct Work {
 /// Frames that are scored together.
 struct Batch {
     taken: Instant,
-    /// Each with the index of its line.
-    frames: Vec<(usize, Frame)>,
+    /// Each with its camera.
+    frames: Vec<(Name, Frame)>,
 }
 
 impl Work {
@@ -97,6 +127,7 @@ impl Work {
         loop {
             // Read before looking, so that a frame that comes in between wakes the wait below.
             let seen = notifier.generation();
+            self.lines = self.watched.now();
             let frames = self.take();
             let idle = frames.is_empty();
             if idle && self.flying.is_empty() {
@@ -117,21 +148,28 @@ impl Work {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// The newest frame of each camera, up to the batch; each with the index of its line.
-    fn take(&mut self) -> Vec<(usize, Frame)> {
+    /// The newest frame of each camera, up to the batch; each with its camera.
+    fn take(&mut self) -> Vec<(Name, Frame)> {
         let count = self.lines.len();
         let most = self.reopen.options.batch.max(1);
-        let order = (0..count).map(|i| (self.next + i) % count);
-        let batch: Vec<_> =
-            order.filter_map(|i| Some((i, self.lines.get(i)?.mailbox.try_take()?))).take(most).collect();
-        if let Some((last, _)) = batch.last() {
-            self.next = (last + 1) % count;
+        let mut batch = Vec::new();
+        let order = (0..count).map(|i| (self.next + i) % count).filter_map(|i| Some((i, self.lines.get(i)?)));
+        let mut last = None;
+        for (i, line) in order {
+            if batch.len() == most {
+                break;
+            }
+            if let Some(frame) = line.mailbox.try_take() {
+                batch.push((line.camera.clone(), frame));
+                last = Some(i);
+            }
         }
+        self.next = last.map_or(self.next, |last| last + 1);
         batch
     }
 
     /// Hands frames in; what the engine has no room for any longer is sent off.
-    fn submit(&mut self, frames: Vec<(usize, Frame)>) -> Result<(), String> {
+    fn submit(&mut self, frames: Vec<(Name, Frame)>) -> Result<(), String> {
         let taken = self.outlet.clock().monotonic();
         let images: Vec<&Image> = frames.iter().map(|(_, frame)| &frame.image).collect();
         contained(|| self.engine.submit(&images))?;
@@ -147,11 +185,8 @@ impl Work {
         let outcomes = contained(|| self.engine.collect())?.unwrap_or_default();
         let Some(Batch { taken, frames }) = self.flying.pop_front() else { return Ok(()) };
         let model = self.engine.model_ref();
-        for ((i, frame), outcome) in frames.into_iter().zip(outcomes) {
-            if let Some(line) = self.lines.get(i) {
-                let outcome: Outcome = outcome;
-                self.outlet.scored(&line.camera, frame, outcome, &model, taken);
-            }
+        for ((camera, frame), outcome) in frames.into_iter().zip(outcomes) {
+            self.outlet.scored(&camera, frame, outcome, &model, taken);
         }
         Ok(())
     }
@@ -161,7 +196,7 @@ impl Work {
         tracing::error!(model = %self.reopen.name, reason, "The model can't be run; opening it again.");
         // The engine has given them up; newer frames are on their way.
         self.flying.clear();
-        for line in &self.lines {
+        for line in self.lines.iter() {
             self.outlet.set_blind(&line.camera, Some(reason));
         }
         let mut backoff = Backoff::default();
@@ -171,7 +206,7 @@ impl Work {
                 tracing::info!(model = %self.reopen.name, device = engine.device(), "The model runs again.");
                 self.outlet.set_device(engine.device());
                 self.engine = engine;
-                for line in &self.lines {
+                for line in self.lines.iter() {
                     self.outlet.set_blind(&line.camera, None);
                 }
                 return;

@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::{AsyncClient, NetworkOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -133,6 +134,14 @@ impl MqttHandle {
         match self.0.topics.camera_status(camera) {
             Ok(topic) => self.0.set_state(topic, status),
             Err(error) => tracing::error!(camera, %error, "A camera's status can't be published."),
+        }
+    }
+
+    /// Has the broker forget a camera's state: the camera is no more.
+    pub fn forget_camera(&self, camera: &str) {
+        if let Ok(topic) = self.0.topics.camera_status(camera) {
+            // A retained message without content takes the place of the one before, and is kept by no broker.
+            self.0.change(|queue| queue.set_state(topic, Bytes::new()));
         }
     }
 

@@ -44,10 +44,9 @@ impl App {
         Self { hub, stopping }
     }
 
-    pub(super) fn camera(&self, name: &str) -> Result<&Camera, ApiError> {
+    pub(super) fn camera(&self, name: &str) -> Result<Arc<Camera>, ApiError> {
         self.hub
-            .cameras
-            .get(name)
+            .camera(name)
             .ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("there is no camera named {name:?}")))
     }
 }
@@ -167,7 +166,7 @@ impl State {
     pub(super) fn of(hub: &Hub) -> Self {
         let stats = hub.newest_stats();
         let stats = stats.as_deref();
-        let cameras = hub.cameras.iter();
+        let cameras = hub.cameras();
         let info = &hub.info;
         let device = stats.map(|s| &s.device).filter(|device| !device.is_empty());
         Self {
@@ -182,7 +181,7 @@ impl State {
             mqtt_dropped: stats.map_or(0, |s| s.mqtt_dropped),
             evidence_kept: stats.map_or(0, |s| s.evidence_kept),
             evidence_dropped: stats.map_or(0, |s| s.evidence_dropped),
-            cameras: cameras.map(|(name, camera)| view(name, camera, stats)).collect(),
+            cameras: cameras.iter().map(|(name, camera)| view(name, camera, stats)).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! moments only, never over an `.await`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -70,7 +70,7 @@ pub struct MqttLink {
 #[derive(Debug)]
 pub struct Hub {
     pub(super) info: NodeInfo,
-    pub(super) cameras: BTreeMap<String, Camera>,
+    cameras: RwLock<BTreeMap<String, Arc<Camera>>>,
     pub(super) viewers: Arc<Semaphore>,
     pub(super) encoders: Arc<Semaphore>,
     /// Changes with each frame of any camera.
@@ -86,10 +86,10 @@ impl Hub {
     #[must_use]
     pub fn new(info: NodeInfo, cameras: impl IntoIterator<Item = String>, clock: Arc<dyn Clock>) -> Self {
         let since = clock.wall();
-        let cameras = cameras.into_iter().map(|name| (name, Camera::new(since)));
+        let cameras = cameras.into_iter().map(|name| (name, Arc::new(Camera::new(since))));
         Self {
             info,
-            cameras: cameras.collect(),
+            cameras: RwLock::new(cameras.collect()),
             viewers: Arc::new(Semaphore::new(VIEWERS)),
             encoders: Arc::new(Semaphore::new(ENCODERS)),
             frames: watch::channel(()).0,
@@ -100,10 +100,34 @@ impl Hub {
         }
     }
 
+    /// Shows a camera from now on, without a picture yet. One that is shown already stays, with its last picture.
+    pub fn add_camera(&self, name: &str) {
+        if self.camera(name).is_some() {
+            return;
+        }
+        let camera = Arc::new(Camera::new(self.clock.wall()));
+        self.cameras.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), camera);
+    }
+
+    /// Shows a camera no longer; who watches it sees its stream end.
+    pub fn remove_camera(&self, name: &str) {
+        self.cameras.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// A camera that is shown.
+    pub(super) fn camera(&self, name: &str) -> Option<Arc<Camera>> {
+        self.cameras.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The cameras that are shown, by their names.
+    pub(super) fn cameras(&self) -> BTreeMap<String, Arc<Camera>> {
+        self.cameras.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes a scored frame: the newest one is shown, older ones are forgotten.
-    /// Frames of cameras that the hub was not made for are ignored.
+    /// Frames of cameras that are not shown are ignored.
     pub fn scored(&self, scored: &Scored) {
-        if let Some(camera) = self.cameras.get(&*scored.frame.camera) {
+        if let Some(camera) = self.camera(&scored.frame.camera) {
             camera.scored(scored);
             self.frames.send_replace(());
         }
@@ -111,14 +135,14 @@ impl Hub {
 
     /// Takes a frame that the store has kept: the page shows the last ones.
     pub fn kept(&self, item: &Evidence) {
-        if let Some(camera) = self.cameras.get(&item.camera) {
+        if let Some(camera) = self.camera(&item.camera) {
             lock(&camera.album).add(item);
         }
     }
 
     /// Takes the state that a camera has reached.
     pub fn camera_status(&self, name: &str, status: CameraStatus) {
-        if let Some(camera) = self.cameras.get(name) {
+        if let Some(camera) = self.camera(name) {
             *lock(&camera.status) = status;
         }
     }

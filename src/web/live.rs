@@ -92,7 +92,7 @@ impl Viewer {
         let is_new = |shown: &Option<Arc<Shown>>| shown.as_ref().is_some_and(|s| s.number > last);
         self.newest.wait_for(is_new).await.ok()?;
         let camera = self.app.camera(&self.name).ok()?;
-        match live(&self.app, camera, last).await {
+        match live(&self.app, &camera, last).await {
             Ok(picture) => {
                 self.last = picture.number;
                 Some(part(&picture, &self.name, !std::mem::replace(&mut self.begun, true)))
@@ -148,7 +148,7 @@ pub(super) async fn live(app: &App, camera: &Camera, last: u64) -> Result<Encode
 pub(super) async fn picture(State(app): State<App>, Path(name): Path<String>) -> Result<Response, ApiError> {
     let camera = app.camera(&name)?;
     camera.newest().ok_or_else(no_picture)?;
-    let picture = live(&app, camera, 0).await?;
+    let picture = live(&app, &camera, 0).await?;
     Ok(one(picture.jpeg, &picture.captured_at))
 }
 

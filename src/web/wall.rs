@@ -4,6 +4,9 @@
 //! would never get its seventh answer. Here the parts name their camera. Who can't follow gets the newest frame
 //! of each camera in turn, never a backlog.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
@@ -19,8 +22,8 @@ pub(super) async fn stream(State(app): State<App>) -> Result<Response, ApiError>
     let wall = Wall {
         _place: place(&app.hub.viewers)?,
         scored: app.hub.frames.subscribe(),
-        sent: vec![0; app.hub.cameras.len()],
-        next: 0,
+        sent: BTreeMap::new(),
+        last: String::new(),
         begun: false,
         app,
     };
@@ -36,10 +39,10 @@ struct Wall {
     app: App,
     /// Changes with each frame of any camera.
     scored: watch::Receiver<()>,
-    /// Number of the last picture sent of each camera, in the order of their names.
-    sent: Vec<u64>,
-    /// The camera whose turn it is.
-    next: usize,
+    /// Number of the last picture sent of each camera.
+    sent: BTreeMap<String, u64>,
+    /// The camera that had its turn; those behind it in the order of their names are next.
+    last: String,
     begun: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -67,15 +70,21 @@ impl Wall {
 
     /// A picture of the next camera in turn that has one which was not sent.
     async fn newest(&mut self) -> Option<Bytes> {
-        let hub = std::sync::Arc::clone(&self.app.hub);
-        let turns = hub.cameras.iter().enumerate().cycle().skip(self.next);
-        for (index, (name, camera)) in turns.take(hub.cameras.len()) {
-            let sent = self.sent.get_mut(index)?;
+        let cameras = self.app.hub.cameras();
+        // A camera that is gone may come back, with pictures that count from the start.
+        self.sent.retain(|name, _| cameras.contains_key(name));
+        let behind = (Bound::Excluded(self.last.clone()), Bound::Unbounded);
+        let turns = cameras.range(behind).chain(cameras.range(..=self.last.clone()));
+        for (name, camera) in turns {
+            let sent = self.sent.entry(name.clone()).or_default();
             let newest = camera.newest().map_or(0, |shown| shown.number);
+            if newest < *sent {
+                *sent = 0;
+            }
             if newest <= *sent {
                 continue;
             }
-            self.next = index + 1;
+            self.last.clone_from(name);
             match live(&self.app, camera, *sent).await {
                 Ok(picture) => {
                     *sent = picture.number;

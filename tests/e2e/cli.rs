@@ -1,5 +1,7 @@
 //! The command line: data on stdout, everything else on stderr, one clear line for each mistake.
 
+mod cameras;
+
 use std::path::Path;
 
 use serde_json::Value;

@@ -1,5 +1,7 @@
 //! `ocellus run`: several cameras, a broker that comes and goes, a clean end and a violent one.
 
+mod reload;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! Ocellus as its users meet it: the built binary, real brokers, real clips, a real browser.
 
-mod cameras;
 mod cli;
 mod daemon;
 mod demo;

@@ -80,7 +80,7 @@ async fn a_frame_is_encoded_once_for_all_and_only_when_someone_watches() {
     let page = Page::serve().await;
     page.hub.scored(&scored("line-1", 1, &["bolt"]));
     get(page.address, "/api/state").await.json().await;
-    let camera = &page.hub.cameras["line-1"];
+    let camera = page.hub.camera("line-1").expect("it is shown");
     assert!(camera.encoded.lock().await.is_none(), "nobody asked for a picture");
 
     let mut first = get(page.address, "/api/cameras/line-1/live.mjpeg").await;

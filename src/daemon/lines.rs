@@ -1,0 +1,128 @@
+//! The cameras and the models that look at them, as they run, and their change while they do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::outlet::Outlet;
+use super::reload::Plan;
+use super::scoring::{Line, Reopen, Scoring, Watched};
+use super::{DaemonError, engine_options, model_of};
+use crate::camera::mailbox::{Mailbox, Notifier};
+use crate::camera::options::CameraOptions;
+use crate::camera::supervise::Camera;
+use crate::clock::Clock;
+use crate::config::{CameraConfig, Config, Name};
+use crate::model::engine::Engine;
+
+/// What runs between the sources and the outlet.
+pub(super) struct Lines {
+    cameras: BTreeMap<Name, Camera>,
+    models: BTreeMap<Name, Model>,
+    outlet: Arc<Outlet>,
+    clock: Arc<dyn Clock>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// A model that runs.
+struct Model {
+    scoring: Scoring,
+    watched: Arc<Watched>,
+    /// Tells the scoring thread about frames.
+    notifier: Arc<Notifier>,
+}
+
+impl Lines {
+    /// Nothing yet.
+    pub(super) fn new(outlet: Arc<Outlet>, clock: Arc<dyn Clock>) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
+        Self { cameras: BTreeMap::new(), models: BTreeMap::new(), outlet, clock, stopping }
+    }
+
+    /// Starts a scoring thread for each model, and all cameras.
+    pub(super) fn start(&mut self, config: &Config, engines: BTreeMap<Name, Engine>) -> Result<(), DaemonError> {
+        self.add_models(config, engines)?;
+        config.cameras.iter().try_for_each(|(name, settings)| self.add_camera(config, name, settings))
+    }
+
+    /// The models that run.
+    pub(super) fn models(&self) -> impl Iterator<Item = &Name> {
+        self.models.keys()
+    }
+
+    fn add_models(&mut self, config: &Config, engines: BTreeMap<Name, Engine>) -> Result<(), DaemonError> {
+        for (name, engine) in engines {
+            let Some(model) = config.models.get(&name).cloned() else { continue };
+            let cameras = config.cameras.values().filter(|camera| model_of(config, camera) == Some(&name)).count();
+            let options = engine_options(&model, cameras);
+            let reopen = Reopen { name: name.clone(), model, device: config.device, options };
+            let (watched, notifier) = (Arc::<Watched>::default(), Arc::new(Notifier::new()));
+            let (outlet, stopping) = (Arc::clone(&self.outlet), Arc::clone(&self.stopping));
+            let scoring = Scoring::spawn(engine, reopen, Arc::clone(&watched), Arc::clone(&notifier), outlet, stopping)
+                .map_err(DaemonError::Thread)?;
+            self.models.insert(name, Model { scoring, watched, notifier });
+        }
+        Ok(())
+    }
+
+    fn add_camera(&mut self, config: &Config, name: &Name, settings: &CameraConfig) -> Result<(), DaemonError> {
+        let Some(model) = model_of(config, settings).and_then(|model| self.models.get(model)) else { return Ok(()) };
+        let wrong = |reason: String| DaemonError::Camera { camera: name.to_string(), reason };
+        let options = CameraOptions::of(settings).map_err(|error| wrong(error.to_string()))?;
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&model.notifier)));
+        self.outlet.add_camera(name, Arc::clone(&mailbox));
+        model.watched.add(Line { camera: name.clone(), mailbox: Arc::clone(&mailbox) });
+        let (outlet, camera) = (Arc::clone(&self.outlet), name.clone());
+        let observe = move |status| outlet.camera_status(&camera, status);
+        let camera = Camera::spawn(name, options, mailbox, Arc::clone(&self.clock), observe);
+        self.cameras.insert(name.clone(), camera.map_err(DaemonError::Thread)?);
+        Ok(())
+    }
+
+    /// Stops a camera, which takes a moment. What of its frames is being scored still gets out.
+    fn stop_camera(&mut self, name: &Name) {
+        if let Some(camera) = self.cameras.remove(name) {
+            camera.stop();
+        }
+        for model in self.models.values() {
+            model.watched.remove(name);
+        }
+    }
+
+    /// Changes what runs; cameras that the plan doesn't name are not touched. `engines` are those of models that no
+    /// camera used so far.
+    ///
+    /// # Errors
+    /// When a model can't be started; nothing was changed then.
+    pub(super) fn change(
+        &mut self,
+        config: &Config,
+        plan: &Plan,
+        engines: BTreeMap<Name, Engine>,
+    ) -> Result<(), DaemonError> {
+        self.add_models(config, engines)?;
+        for name in &plan.removed {
+            self.stop_camera(name);
+            self.outlet.remove_camera(name);
+        }
+        for name in plan.changed.iter().chain(&plan.added) {
+            self.stop_camera(name);
+            let Some(settings) = config.cameras.get(name) else { continue };
+            // The others are none the worse for it.
+            if let Err(error) = self.add_camera(config, name, settings) {
+                tracing::error!(camera = %name, %error, "The camera can't be started.");
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops everything front to back: what was captured is scored.
+    pub(super) fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for camera in self.cameras.values() {
+            camera.ask_to_stop();
+        }
+        self.cameras.into_values().for_each(Camera::stop);
+        self.models.into_values().for_each(|model| model.scoring.join());
+    }
+}

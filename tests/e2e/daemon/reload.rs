@@ -1,0 +1,129 @@
+//! `ocellus run` is told by SIGHUP that its configuration changed: cameras come, change and go, and the others don't
+//! notice.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::peers::{Mosquitto, Running, Subscriber, ocellus};
+
+/// A daemon whose configuration changes.
+struct Reloading {
+    broker: Mosquitto,
+    config: PathBuf,
+    running: Running,
+    _folder: tempfile::TempDir,
+}
+
+impl Reloading {
+    fn start(cameras: &[(&str, u32)]) -> Self {
+        let (broker, folder) = (Mosquitto::start(), tempfile::tempdir().unwrap());
+        let config = folder.path().join("ocellus.toml");
+        std::fs::write(&config, text(broker.port, "plant-7", cameras)).unwrap();
+        let mut running = Running::start(ocellus().args(["run", "--config", config.to_str().unwrap()]));
+        running.wait_for_line("open and warm");
+        Self { broker, config, running, _folder: folder }
+    }
+
+    /// Changes the file, says so, and waits for what the daemon makes of it.
+    fn reload(&mut self, text: &str, answer: &str) -> String {
+        std::fs::write(&self.config, text).unwrap();
+        self.running.signal("HUP");
+        self.running.wait_for_line(answer)
+    }
+
+    fn cameras(&mut self, cameras: &[(&str, u32)], answer: &str) {
+        self.reload(&text(self.broker.port, "plant-7", cameras), answer);
+    }
+
+    fn subscribe(&self, topic: &str) -> Subscriber {
+        Subscriber::to(self.broker.port, &format!("ocellus/plant-7/edge-01/{topic}"))
+    }
+}
+
+/// Simulated cameras, each with its seed.
+fn text(port: u16, site: &str, cameras: &[(&str, u32)]) -> String {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor");
+    let mut text = format!(
+        "site = \"{site}\"\nnode = \"edge-01\"\ndevice = \"cpu\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n\
+         [models.parts]\npath = \"{}\"\n",
+        package.display()
+    );
+    for (name, seed) in cameras {
+        let source = format!("sim:conveyor?seed={seed}&fps=4&width=320&height=180");
+        writeln!(text, "[cameras.{name}]\nsource = \"{source}\"").unwrap();
+    }
+    text
+}
+
+/// The number of the next frame of a camera, and the digest of the configuration that it came under.
+fn frame(subscriber: &mut Subscriber, camera: &str) -> (u64, String) {
+    let message = subscriber.wait_for(&format!("/{camera}/detections"), |_| true).json();
+    (message["frame"]["seq"].as_u64().unwrap(), message["config"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_reload_touches_only_the_cameras_that_changed() {
+    let mut daemon = Reloading::start(&[("stays", 1), ("changes", 2), ("goes", 3)]);
+    let mut all = daemon.subscribe("#");
+    // Far enough that a camera that starts over would be seen.
+    let (mut last, before) = loop {
+        let (seq, digest) = frame(&mut all, "stays");
+        if seq >= 8 {
+            break (seq, digest);
+        }
+    };
+    let mut stays = daemon.subscribe("stays/#");
+    stays.wait_for("stays/status", |status| status.json()["state"] == "ok");
+
+    daemon.cameras(&[("stays", 1), ("changes", 7), ("comes", 4)], "Reloaded: 1 added, 1 changed, 1 removed.");
+    let mut after = daemon.subscribe("#");
+    assert!(frame(&mut after, "comes").1 != before);
+    let (_, digest) = frame(&mut after, "changes");
+    assert!(digest != before);
+    // Its frames go on, in order; only the digest of what is in force is another.
+    loop {
+        let (seq, digest) = frame(&mut stays, "stays");
+        assert!(seq > last, "{seq} after {last}");
+        last = seq;
+        if digest != before {
+            break;
+        }
+    }
+    // The broker knows no state of what is gone, and who listened was told so.
+    all.wait_for("goes/status", |status| status.payload.is_empty());
+    let mut states = daemon.subscribe("+/status");
+    let mut retained = Vec::new();
+    while retained.len() < 3 {
+        let message = states.next();
+        assert!(!message.topic.contains("goes"), "{message:?}");
+        retained.push(message.topic);
+    }
+    // The camera that stayed was never anything but ok.
+    let mut state = daemon.subscribe("stays/status");
+    assert_eq!(state.next().json()["state"], "ok");
+    let (status, said) = daemon.running.terminate();
+    assert!(status.success(), "{said}");
+    assert_eq!(said.matches("The camera delivers.").count(), 5, "three at the start, two by the reload: {said}");
+}
+
+#[test]
+fn a_configuration_that_can_not_be_used_changes_nothing() {
+    let mut daemon = Reloading::start(&[("a", 1)]);
+    let mut frames = daemon.subscribe("a/detections");
+    let (before, digest) = frame(&mut frames, "a");
+    let broken = format!("{}colour = 3\n", text(daemon.broker.port, "plant-7", &[("a", 2)]));
+    let said = daemon.reload(&broken, "Not reloaded");
+    assert!(said.contains("unknown key `colour`") && said.contains("ocellus.toml:10:1"), "{said}");
+    let moved = text(daemon.broker.port, "plant-8", &[("a", 2), ("b", 3)]);
+    let said = daemon.reload(&moved, "Not reloaded");
+    assert!(said.contains("`site` changed, which takes a restart"), "{said}");
+    let (after, still) = frame(&mut frames, "a");
+    assert!(after > before && still == digest, "{after} after {before}");
+    // What was meant in the first place is taken once it is right.
+    daemon.cameras(&[("a", 1)], "Reloaded: no camera changed.");
+    daemon.cameras(&[], "Reloaded: 0 added, 0 changed, 1 removed.");
+    daemon.cameras(&[("a", 5)], "Reloaded: 1 added, 0 changed, 0 removed.");
+    let mut again = daemon.subscribe("a/detections");
+    frame(&mut again, "a");
+    assert!(daemon.running.terminate().0.success());
+}
