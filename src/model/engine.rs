@@ -7,6 +7,7 @@
 //! * On `burn-cpu` the GPU's lowering runs on the CPU, one picture at a time: for comparison.
 
 mod gpu;
+mod load;
 pub mod memory;
 mod precision;
 mod runner;
@@ -14,11 +15,12 @@ mod runner;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use ocellus_onnx::{Error as GraphError, Graph, Limits, Precision};
+use ocellus_onnx::{Error as GraphError, Precision};
 
+pub use self::load::load;
 use self::runner::{Order, Runner};
 use super::heads::HeadError;
-use super::package::{Labels, Package, PackageError, Resolved, Spec, Thresholds, size_input};
+use super::package::{Labels, Package, PackageError, Resolved, Spec, Thresholds};
 use crate::config::{DeviceChoice, PrecisionChoice};
 use crate::detection::{ModelRef, Object};
 use crate::frame::{Image, PixelFormat};
@@ -386,37 +388,6 @@ impl Engine {
     fn kernels(&self) -> String {
         let batches: Vec<String> = self.runner.batches().iter().map(ToString::to_string).collect();
         format!("{}-{}-{}", self.model.reference.digest, self.precision(), batches.join("-"))
-    }
-}
-
-/// Loads a package's graph within the limits, an open input size fixed to what the description says.
-///
-/// # Errors
-/// When the weights are no usable ONNX, or a run takes more than `memory_mib`, by default [`memory::default_mib`].
-pub fn load(package: &Package, memory_mib: Option<u64>) -> Result<Graph, EngineError> {
-    let memory_bytes = memory_mib.unwrap_or_else(memory::default_mib).saturating_mul(1 << 20);
-    let limits = Limits { memory_bytes, ..Limits::default() };
-    let size = package.spec().and_then(|spec| spec.input.size).map(|[w, h]| (w as usize, h as usize));
-    let parsed =
-        parse(package.weights(), size, &limits).and_then(|graph| match size_input::asked_for(graph.inputs()) {
-            Some((name, picture)) => parse(&size_input::fixed(package.weights(), name, picture), size, &limits),
-            None => Ok(graph),
-        });
-    // Its file is what people know a model by that can't be read.
-    let path = || package.path().display().to_string();
-    parsed.map_err(|error| match error {
-        GraphError::Unresolved { place, what, .. } if place.starts_with("input") => {
-            EngineError::OpenSize { model: path(), what }
-        }
-        source @ GraphError::Memory { .. } => EngineError::Memory { model: path(), source },
-        source => EngineError::Graph { model: path(), source },
-    })
-}
-
-fn parse(weights: &[u8], size: Option<(usize, usize)>, limits: &Limits) -> Result<Graph, GraphError> {
-    match size {
-        Some(size) => Graph::parse_with_size(weights, size, limits),
-        None => Graph::parse(weights, limits),
     }
 }
 

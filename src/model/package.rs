@@ -10,7 +10,6 @@ mod golden;
 mod labels;
 pub(in crate::model) mod manifest;
 mod resolve;
-pub mod size_input;
 mod spec;
 
 use std::collections::BTreeMap;

@@ -7,5 +7,6 @@ mod eval;
 mod heads;
 mod onnx;
 mod peers;
+mod protobuf;
 #[path = "../../crates/ocellus-onnx/src/samples.rs"]
 mod samples;

@@ -1,5 +1,7 @@
 //! ONNX files whose outputs are known numbers, written field by field.
 
+use super::protobuf::{bytes, number};
+
 /// A graph under construction.
 #[derive(Default)]
 pub struct Graph {
@@ -59,24 +61,6 @@ impl Graph {
         let node = [inputs, bytes(2, output.as_bytes()), bytes(4, op.as_bytes()), attributes.concat()].concat();
         self.field(1, &node)
     }
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-    out
-}
-
-fn number(field: u64, value: u64) -> Vec<u8> {
-    [varint(field << 3), varint(value)].concat()
-}
-
-fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
-    [varint(field << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
 }
 
 /// AttributeProto: name, i, type INT.

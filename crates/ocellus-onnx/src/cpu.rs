@@ -10,8 +10,7 @@ use tract_onnx::tract_hir::internal::format_err;
 
 use crate::contain::{on_deep_stack, quietly};
 use crate::error::{Error, one_line};
-use crate::fast::FastPlan;
-pub use crate::fast::Fused;
+use crate::fast::{FastPlan, Outline};
 use crate::graph::Graph;
 use crate::tensor::{ElementType, Elements, Tensor, TensorInfo, Value};
 
@@ -66,11 +65,10 @@ impl CpuPlan {
         Self { made, inputs: graph.inputs().to_vec(), outputs: graph.outputs().to_vec() }
     }
 
-    /// What was fused; none where all of it runs through tract's own plan.
-    #[must_use]
-    pub fn fused(&self) -> Option<Fused> {
+    /// What the plan does; none where all of it runs through tract's own.
+    pub(crate) fn outline(&self) -> Option<Outline> {
         match &self.made {
-            Made::Blocked(plan) => Some(plan.fused()),
+            Made::Blocked(plan) => Some(plan.outline()),
             Made::Tract(_) => None,
         }
     }

@@ -8,11 +8,11 @@ use tract_onnx::prelude::TypedModel;
 
 use crate::analyse;
 use crate::contain::on_deep_stack;
-use crate::error::Error;
+use crate::error::{Error, one_line};
 use crate::limits::Limits;
 use crate::report::{self, Memory, check_budget};
 use crate::source::{Metadata, Source};
-use crate::tensor::TensorInfo;
+use crate::tensor::{TensorInfo, Value};
 
 /// A model that is ready for a device: all shapes known, constants folded.
 ///
@@ -145,6 +145,27 @@ impl Graph {
             }
         }
         Ok(grown)
+    }
+
+    /// The same model with the input `name` fixed to a value: it is no input any more, and what follows from it is folded.
+    ///
+    /// # Errors
+    /// [`Error::WrongInput`] where there is no such input, its type or shape is another, or it is the only one; what
+    /// [`parse`](Self::parse) says against the graph with this value in it.
+    pub fn with_constant(&self, name: &str, value: &Value) -> Result<Self, Error> {
+        let wrong = |expected: String, got: String| Error::WrongInput { name: name.to_owned(), expected, got };
+        let ix = self.inputs.iter().position(|input| input.name == name);
+        let names = || self.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ");
+        let ix = ix.ok_or_else(|| wrong(format!("one of {}", names()), "no input of this name".into()))?;
+        let mut others = self.inputs.clone();
+        others.remove(ix).accept_value(value)?;
+        if others.is_empty() {
+            return Err(wrong("another input beside it".into(), "the only one".into()));
+        }
+        let failed = |e| self.source.locate(&one_line(&e));
+        let tensor = value.elements.to_tract(&value.shape).map_err(failed)?;
+        let source = self.source.with_constant(ix, tensor).map_err(failed)?;
+        Self::analysed(Arc::new(source), others.into_iter().map(|input| input.shape).collect())
     }
 
     /// How often each core operator occurs in the simplified graph, inputs and constants left out.

@@ -56,7 +56,7 @@ mod source;
 pub mod tensor;
 
 pub use burn_plan::{BurnOptions, BurnPlan, DeviceTensor, HostStep, Precision};
-pub use cpu::{CpuPlan, Fused};
+pub use cpu::CpuPlan;
 pub use error::Error;
 pub use graph::Graph;
 pub use limits::Limits;

@@ -1,11 +1,13 @@
 //! A model as the file states it: checked, parsed, its open shapes not yet fixed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use prost::Message;
 use tract_onnx::pb::{self, tensor_shape_proto::dimension, type_proto};
-use tract_onnx::prelude::TypedModel;
-use tract_onnx::tract_hir::internal::{InferenceFact, InferenceModel};
+use tract_onnx::prelude::{Tensor, TractResult, TypedModel};
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_hir::internal::{InferenceFact, InferenceModel, format_err};
 
 use crate::check;
 use crate::error::{Error, one_line, shorten};
@@ -38,7 +40,7 @@ enum Extent {
     Open(String),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Input {
     name: String,
     dtype: ElementType,
@@ -46,7 +48,7 @@ struct Input {
 }
 
 /// A parsed model, to be analysed for the shapes in use.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) model: InferenceModel,
     pub(crate) limits: Limits,
@@ -83,6 +85,19 @@ impl Source {
         let weights = check::parameters(graph);
         let parsed = framework.parse(&proto, None).map_err(|e| locate(&operators, &one_line(&e)))?;
         Ok(Self { model: parsed.model, limits: *limits, metadata, weights, operators, inputs, outputs })
+    }
+
+    /// The same model with input `ix` fixed to a value.
+    pub(crate) fn with_constant(&self, ix: usize, value: Tensor) -> TractResult<Self> {
+        let mut fixed = self.clone();
+        let outlet =
+            fixed.model.input_outlets()?.get(ix).copied().ok_or_else(|| format_err!("there is no input {ix}"))?;
+        let value = Arc::new(value);
+        fixed.model.set_outlet_fact(outlet, InferenceFact::try_from(&value)?)?;
+        fixed.model.node_mut(outlet.node).op = Box::new(Const::new(value)?);
+        fixed.model.inputs.retain(|input| *input != outlet);
+        fixed.inputs.remove(ix);
+        Ok(fixed)
     }
 
     /// The shapes of the file, an open first axis taken as 1.

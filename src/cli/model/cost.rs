@@ -45,9 +45,11 @@ fn on_device(device: &DeviceReport) -> String {
         return format!("refused: {reason}");
     }
     let fused = device.fusions;
-    let biases = if fused.with_bias > 0 { format!(" ({} add a bias)", fused.with_bias) } else { String::new() };
+    let taken = [(fused.with_bias, "biases"), (fused.activations, "activations"), (fused.sums, "sums")];
+    let taken: Vec<String> = taken.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let taken = if taken.is_empty() { String::new() } else { format!(" (with {})", taken.join(", ")) };
     format!(
-        "{} steps made of {}, {} convolutions{biases}, {} changes of layout; {}",
+        "{} steps made of {}, {} convolutions{taken}, {} changes of layout; {}",
         fused.steps_after,
         fused.steps_before,
         fused.convolutions,
@@ -143,6 +145,8 @@ fn device_json(device: &DeviceReport) -> Value {
         "steps_after": fused.steps_after,
         "convolutions": fused.convolutions,
         "with_bias": fused.with_bias,
+        "activations": fused.activations,
+        "sums": fused.sums,
         "layout_changes": fused.layout_changes,
         "memory": memory_json(&device.memory),
     })

@@ -8,37 +8,41 @@
 mod buffers;
 mod fuse;
 mod ir;
+mod outline;
 mod parts;
 mod place;
 mod read;
 mod run;
 mod step;
+mod team;
 mod view;
 
 use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tract_onnx::prelude::{TValue, TVec, TractResult, TypedModel};
+use tract_onnx::tract_core::internal::bail;
 use tract_onnx::tract_core::ops::cnn::Conv;
 
 use self::ir::Op;
+pub(crate) use self::outline::Outline;
 use self::run::Runner;
 use self::step::Work;
 use crate::kernel::{Activation, Isa};
 
 /// What was made of a graph for the CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fused {
+pub(crate) struct Fused {
     /// Convolutions, pointwise ones included, that run on channel-blocked images.
-    pub convolutions: usize,
+    pub(crate) convolutions: usize,
     /// Activations that were taken into a convolution.
-    pub activations: usize,
+    pub(crate) activations: usize,
     /// Sums of two images that were taken into a convolution.
-    pub sums: usize,
+    pub(crate) sums: usize,
     /// Changes between the blocked and the plain layout in one run.
-    pub layout_changes: usize,
+    pub(crate) layout_changes: usize,
     /// Parts of the graph that tract runs.
-    pub parts: usize,
+    pub(crate) parts: usize,
 }
 
 /// A plan on channel-blocked images.
@@ -74,15 +78,11 @@ impl FastPlan {
         Some(Self { runner: Arc::new(Runner::new(program, parts, isa)), pool, fused })
     }
 
-    /// What was made of the graph.
-    pub(crate) fn fused(&self) -> Fused {
-        self.fused
-    }
-
     /// Runs it on one tensor for each input, on all its threads.
     pub(crate) fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         match &self.pool {
-            Some(pool) => pool.install(|| self.runner.run(inputs, pool.current_num_threads())),
+            Some(pool) => team::together(pool, || self.runner.run(inputs, pool.current_num_threads()))
+                .unwrap_or_else(|| bail!("a thread of the plan is gone")),
             None => self.run_alone(inputs),
         }
     }

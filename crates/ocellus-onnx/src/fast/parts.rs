@@ -64,6 +64,12 @@ impl Part {
         Ok(Self { plan, inputs, shapes })
     }
 
+    /// The names of its operators.
+    pub(super) fn operators(&self) -> impl Iterator<Item = String> {
+        let names = self.plan.model().nodes().iter().map(|node| node.op.name().into_owned());
+        names.filter(|name| name != "Const" && name != "Source")
+    }
+
     /// Runs it on one value for each input.
     pub(super) fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         self.plan.run(inputs)

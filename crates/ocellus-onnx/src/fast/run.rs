@@ -16,6 +16,9 @@ use crate::kernel::{
 /// Sets of buffers that are kept for the next run.
 const SPARE: usize = 16;
 
+/// Numbers that a step writes under which a thread does faster without others; convolutions judge for themselves.
+const WORTH_SHARING: usize = 1 << 15;
+
 /// The buffers of one run.
 #[derive(Debug)]
 struct Workspace {
@@ -89,6 +92,7 @@ impl Runner {
         threads: usize,
     ) -> TractResult<()> {
         let out = buffer.get_mut(start..start + len).ok_or_else(|| anyhow!("a buffer is too short"))?;
+        let threads = if len < WORTH_SHARING && !matches!(step.work, Work::Conv(..)) { 1 } else { threads };
         let reads =
             step.reads.iter().map(|place| read(&self.program, workspace, *place)).collect::<TractResult<Vec<_>>>()?;
         self.work(&step.work, &reads, out, threads).map_err(|e| anyhow!("{e}"))

@@ -52,9 +52,9 @@ fn sample_models_agree_with_tract() {
         let Some(path) = samples::path(&format!("models/{name}.onnx")) else { return };
         let graph = Graph::load(&path, &Limits::default()).expect("it loads");
         let (plan, worst) = difference(&graph, 2);
-        println!("{name}: {worst:.1e} {:?}", plan.fused());
+        println!("{name}: {worst:.1e} {:?}", plan.outline().fused);
         assert!(worst <= 1e-3, "{name}: {worst:e} of the range");
-        assert!(plan.fused().convolutions > 20, "{name}: {:?}", plan.fused());
+        assert!(plan.outline().fused.convolutions > 20, "{name}: {:?}", plan.outline().fused);
     }
 }
 
@@ -82,7 +82,7 @@ fn sums_and_activations_are_fused() {
     let mut depthwise = same();
     depthwise.push(int("group", 20));
     let model = convolution(model, ("e", "f"), [20, 1, 3], depthwise).node("HardSwish", &["f"], &["y"]);
-    let fused = agrees(&model.opset(14).output("y")).fused();
+    let fused = agrees(&model.opset(14).output("y")).outline().fused;
     assert_eq!((fused.convolutions, fused.activations, fused.sums), (3, 3, 1), "{fused:?}");
 }
 
@@ -102,7 +102,7 @@ fn shuffles_splits_and_joins_are_gathers_of_channels() {
         .node_with("Transpose", &["h"], &["j"], vec![ints("perm", &[0, 2, 3, 1])])
         .output("i")
         .output("j");
-    assert_eq!(agrees(&model).fused().convolutions, 3);
+    assert_eq!(agrees(&model).outline().fused.convolutions, 3);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_is_not_understood_is_left_to_tract() {
         .node_with("MaxPool", &["f"], &["g"], vec![ints("kernel_shape", &[2, 2])])
         .node_with("Softmax", &["g"], &["y"], vec![int("axis", 1)])
         .output("y");
-    let fused = agrees(&model).fused();
+    let fused = agrees(&model).outline().fused;
     assert_eq!(fused.convolutions, 2);
     assert_eq!(fused.parts, 2, "{fused:?}");
 }

@@ -5,8 +5,9 @@ mod sizes;
 use std::path::Path;
 
 use super::*;
+use crate::cpu::CpuPlan;
 use crate::samples;
-use crate::tensor::ElementType;
+use crate::tensor::{ElementType, Tensor};
 use crate::testing::{Axis, Model, small_network};
 use tract_onnx::pb::tensor_proto::DataType;
 
@@ -50,6 +51,28 @@ fn outputs_come_in_the_files_order_with_their_types() {
     let graph = parse(&model).expect("it is sound");
     let found: Vec<_> = graph.outputs().iter().map(|o| (o.name.as_str(), o.dtype.name(), o.shape.clone())).collect();
     assert_eq!(found, [("z", "bool", vec![2, 3]), ("shape", "i64", vec![2]), ("y", "f32", vec![2, 3])]);
+}
+
+#[test]
+fn an_input_can_be_fixed_to_a_value() {
+    let model = Model::new().input("x", &[2, 3]).input("scale", &[3]).node("Mul", &["x", "scale"], &["y"]).output("y");
+    let graph = parse(&model).expect("it is sound");
+    let scale = Value { shape: vec![3], elements: vec![1.0_f32, 2.0, 3.0].into() };
+    let fixed = graph.with_constant("scale", &scale).expect("it fits");
+    assert_eq!(fixed.inputs().iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["x"]);
+    let batch = fixed.with_batch(4).expect("it still has its batch");
+    for (graph, rows) in [(&fixed, 2), (&batch, 4)] {
+        let x = Tensor { shape: vec![rows, 3], data: vec![1.0; rows * 3] };
+        let found = CpuPlan::new(graph).and_then(|plan| plan.run(&[x])).expect("it runs");
+        assert_eq!(found[0].data, [1.0, 2.0, 3.0].repeat(rows));
+    }
+    let refused = |name: &str, value: &Value| graph.with_constant(name, value).expect_err(name).to_string();
+    assert!(refused("size", &scale).contains("one of x, scale"), "{}", refused("size", &scale));
+    assert!(refused("x", &scale).contains("[2, 3]"), "{}", refused("x", &scale));
+    let whole = Value { shape: vec![3], elements: vec![1_i64, 2, 3].into() };
+    assert!(refused("scale", &whole).contains("i64"), "{}", refused("scale", &whole));
+    let x = Value { shape: vec![2, 3], elements: vec![0.0_f32; 6].into() };
+    assert!(fixed.with_constant("x", &x).expect_err("the last").to_string().contains("the only one"));
 }
 
 #[test]

@@ -29,6 +29,25 @@ pub fn pieces(threads: usize, planes: usize) -> usize {
     if threads <= 1 || planes >= threads * 4 { 1 } else { (threads * 4).div_ceil(planes.max(1)) }
 }
 
+/// Into how many pieces of pixels each of `sets` sums of an image is cut: as few as give every thread the same, so that
+/// weights pass over many pixels, and its own part of the picture where that is large, so that what it writes is in its
+/// cache when the next step reads it.
+pub fn pieces_of_pixels(threads: usize, sets: usize, pixels: usize) -> usize {
+    /// Pixels over which weights should pass.
+    const MANY: usize = 96;
+    /// Pixels under which a piece is not worth its task.
+    const FEW: usize = 16;
+    if threads <= 1 {
+        return 1;
+    }
+    let most = pixels / MANY;
+    if most >= threads {
+        return (threads * 2).min(most) / threads * threads;
+    }
+    let fair = (1..=threads).find(|pieces| sets * pieces >= threads * 4 || (sets * pieces).is_multiple_of(threads));
+    fair.filter(|pieces| pixels / pieces >= FEW).unwrap_or(1)
+}
+
 /// Lends memory that is kept between runs; its values are whatever the last user left.
 pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     thread_local! {

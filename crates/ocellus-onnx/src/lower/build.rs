@@ -293,6 +293,11 @@ impl<'m> Builder<'m> {
         info_of(&outlet.fact)
     }
 
+    /// The graph.
+    pub fn model(&self) -> &'m TypedModel {
+        self.model
+    }
+
     pub fn info(&self, id: ValueId) -> &ValueInfo {
         &self.plan.values[id]
     }

@@ -1,12 +1,11 @@
 //! What an operator does, found by running it: for resizes whose parameters tract keeps to itself.
 
-use tract_onnx::prelude::{
-    DatumType, IntoRunnable, IntoTValue, IntoTensor, SpecialOps, Tensor as TractTensor, TractResult, TypedNode, tvec,
-};
-use tract_onnx::tract_core::internal::{TypedFact, TypedModel};
+use tract_onnx::prelude::{DatumType, IntoTValue, Tensor as TractTensor, TypedNode, tvec};
 
 use super::build::{Builder, floats};
+use super::host::alone;
 use super::infer::Outcome;
+use crate::error::one_line;
 
 /// For each cell along `axis` of the output of `node`, the cell of the input that is copied there.
 ///
@@ -44,20 +43,10 @@ fn run(
     let inner: usize = shape.iter().skip(axis + 1).product();
     let (extent, volume) = (shape.get(axis).copied().unwrap_or(1).max(1), shape.iter().product::<usize>());
     let data: Vec<f32> = (0..volume).map(|at| value(at / inner.max(1) % extent)).collect();
-    let mut others = Vec::new();
-    for ix in 1..node.inputs.len() {
-        others.push(b.constant_input(node, ix).ok_or("a size is computed while it runs")?);
+    if (1..node.inputs.len()).any(|ix| b.constant_input(node, ix).is_none()) {
+        return Err("a size is computed while it runs".into());
     }
-    let alone = || -> TractResult<TractTensor> {
-        let mut model = TypedModel::default();
-        let mut operands = vec![model.add_source("x", TypedFact::dt_shape(DatumType::F32, shape))?];
-        for (ix, tensor) in others.into_iter().enumerate() {
-            operands.push(model.add_const(format!("operand{ix}"), tensor)?);
-        }
-        let outputs = model.wire_node("y", node.op.clone(), &operands)?;
-        model.select_output_outlets(&outputs)?;
-        let x = TractTensor::from_shape(shape, &data)?.into_tvalue();
-        Ok(model.into_runnable()?.run(tvec!(x))?.remove(0).into_tensor())
-    };
-    floats(&alone().map_err(|e| format!("{e:#}"))?)
+    let x = TractTensor::from_shape(shape, &data).map_err(|e| one_line(&e))?.into_tvalue();
+    let outputs = alone(b.model(), node, |_| DatumType::F32)?.run(tvec!(x)).map_err(|e| one_line(&e))?;
+    floats(outputs.first().ok_or("it gives nothing")?)
 }

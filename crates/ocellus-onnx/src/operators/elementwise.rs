@@ -1,4 +1,5 @@
-//! `BitShift`, `Swish` with a factor, `Celu` in half precision; `Dropout`, which does nothing in inference.
+//! `BitShift`, `Swish` with a factor, `Celu` in half precision, squares of integers; `Dropout`, which does nothing in
+//! inference.
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
@@ -48,6 +49,45 @@ impl Kernel for Unary {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let data: Vec<f64> = floats(&inputs[0])?.into_iter().map(|x| (self.function)(x, self.alpha)).collect();
         Ok(tvec![of_floats(inputs[0].datum_type(), inputs[0].shape(), &data)?])
+    }
+}
+
+/// The square of integers, as their own multiplication wraps.
+#[derive(Debug)]
+struct Square;
+
+/// tract's, but for an integer times itself: tract makes a `Square` of it, which it has for floats only.
+/// See <https://onnx.ai/onnx/operators/onnx__Mul.html>.
+pub(super) fn mul(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    match node.input.as_slice() {
+        [a, b] if a == b => {
+            let whole = |facts: &[&InferenceFact]| Some(!facts.first()?.datum_type.concretize()?.is_float());
+            Choice::built(standard(ctx, node), Square, whole)
+        }
+        _ => standard(ctx, node),
+    }
+}
+
+impl Kernel for Square {
+    fn name(&self) -> &'static str {
+        "Mul"
+    }
+
+    fn infer(&self, given: &[Given]) -> TractResult<Option<Made>> {
+        let x = at(given, 0)?;
+        Ok(Some(tvec![(x.dtype, x.shape.clone())]))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let x = at(inputs, 0)?;
+        let dtype = x.datum_type();
+        let excess = if dtype.is_integer() { 64 - 8 * u32::try_from(dtype.size_of())? } else { 0 };
+        let square = |x: i64| match x.wrapping_mul(x) << excess {
+            high if dtype.is_unsigned() => (high.cast_unsigned() >> excess).cast_signed(),
+            high => high >> excess,
+        };
+        let data: Vec<i64> = integers(x)?.into_iter().map(square).collect();
+        Ok(tvec![Tensor::from_shape(x.shape(), &data)?.cast_to_dt(dtype)?.into_owned()])
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn framework() -> Onnx {
     register.insert("LpPool", pool::lp_pool);
     register.insert("MatMul", reduce::mat_mul);
     register.insert("MaxUnpool", pool::max_unpool);
+    register.insert("Mul", elementwise::mul);
     register.insert("OneHot", rearrange::one_hot);
     register.insert("Pad", pad::pad);
     register.insert("QuantizeLinear", quantize::quantize);

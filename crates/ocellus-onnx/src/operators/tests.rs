@@ -130,3 +130,20 @@ fn attention_endures_any_heads_and_windows() {
     };
     endures("Attention", make, &[1, 4, 8]);
 }
+
+#[test]
+fn integers_times_themselves_wrap_as_others_do() {
+    for (dtype, code, expected) in
+        [("int8", 3, [1.0, 16.0, -112.0]), ("int32", 6, [1.0, 16.0, 144.0]), ("int64", 7, [1.0, 16.0, 144.0])]
+    {
+        let model = Model::new()
+            .input("x", &[3])
+            .node_with("Cast", &["x"], &["i"], vec![int("to", code)])
+            .node("Mul", &["i", "i"], &["y"])
+            .output("y");
+        let graph = Graph::parse(&model.bytes(), &Limits::default()).expect(dtype);
+        let x = Tensor { shape: vec![3], data: vec![1.0, -4.0, 12.0] };
+        let found = CpuPlan::new(&graph).and_then(|plan| plan.run(&[x])).expect(dtype);
+        assert_eq!(found[0].data, expected, "{dtype}");
+    }
+}

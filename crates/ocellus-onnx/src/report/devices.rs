@@ -7,7 +7,9 @@ use tract_onnx::prelude::TypedModel;
 use super::memory::{self, Memory};
 use crate::burn_plan::{HostStep, host_steps};
 use crate::contain::{on_deep_stack, quietly};
+use crate::cpu::CpuPlan;
 use crate::error::{Error, one_line};
+use crate::fast::Outline;
 use crate::graph::Graph;
 use crate::lower::step::{Op, Plan};
 use crate::lower::{self, Target};
@@ -40,6 +42,10 @@ pub struct Fusions {
     pub convolutions: usize,
     /// Those that add their bias themselves.
     pub with_bias: usize,
+    /// Activations that a convolution applies itself.
+    pub activations: usize,
+    /// Sums of two images that a convolution computes itself.
+    pub sums: usize,
     /// Changes of the order of axes.
     pub layout_changes: usize,
 }
@@ -57,37 +63,61 @@ impl DeviceReport {
     }
 }
 
-/// tract's optimised plan.
+/// The plan on channel-blocked images, or tract's optimised plan where that is what runs.
 pub(super) fn cpu(graph: &Graph) -> DeviceReport {
     const DEVICE: &str = "cpu";
     let model = graph.typed().as_ref().clone();
-    let before = computing(graph.typed());
     let failed = |reason| Error::Analysis { node: "-".into(), operator: "whole graph".into(), reason };
-    let optimised =
-        on_deep_stack(|| model.into_optimized()).map_err(failed).and_then(|m| m.map_err(|e| failed(one_line(&e))));
-    match optimised {
+    match CpuPlan::new(graph).map(|plan| plan.outline()) {
         Err(reason) => DeviceReport::refused(DEVICE, &reason),
-        Ok(model) => {
-            let mut steps = BTreeMap::new();
-            for name in names(&model) {
-                *steps.entry(name).or_default() += 1;
+        Ok(Some(outline)) => blocked(graph, outline),
+        Ok(None) => {
+            let optimised = on_deep_stack(|| model.into_optimized());
+            match optimised.map_err(failed).and_then(|model| model.map_err(|e| failed(one_line(&e)))) {
+                Err(reason) => DeviceReport::refused(DEVICE, &reason),
+                Ok(model) => through_tract(graph, &model),
             }
-            let convolutions = |name: &String| {
-                matches!(name.as_str(), "OptMatMul" | "DepthWiseConv" | "DirectSpatialConv" | "BlockedConv" | "Conv")
-            };
-            let fusions = Fusions {
-                steps_before: before,
-                steps_after: computing(&model),
-                convolutions: names(&model).filter(convolutions).count(),
-                with_bias: 0,
-                layout_changes: names(&model).filter(|name| name == "MoveAxis").count(),
-            };
-            // Packed weights are no plain constants any more; they take what they took before.
-            let weights = memory::of_graph(graph.typed()).weights;
-            let memory = Memory { weights, ..memory::of_graph(&model) };
-            DeviceReport { device: DEVICE, refused: None, steps, host: Vec::new(), fusions, memory }
         }
     }
+}
+
+fn blocked(graph: &Graph, outline: Outline) -> DeviceReport {
+    let Outline { steps, fused, buffers } = outline;
+    let fusions = Fusions {
+        steps_before: computing(graph.typed()),
+        steps_after: steps.values().sum(),
+        convolutions: fused.convolutions,
+        // Its kernels start from the bias.
+        with_bias: fused.convolutions,
+        activations: fused.activations,
+        sums: fused.sums,
+        layout_changes: fused.layout_changes,
+    };
+    let known = memory::of_graph(graph.typed());
+    // Buffers stay for the next run. What tract's parts give lies outside of them, but never all values at a time.
+    let memory = Memory { activations: buffers.max(known.activations), ..known };
+    DeviceReport { device: "cpu", refused: None, steps, host: Vec::new(), fusions, memory }
+}
+
+fn through_tract(graph: &Graph, model: &TypedModel) -> DeviceReport {
+    let mut steps = BTreeMap::new();
+    for name in names(model) {
+        *steps.entry(name).or_default() += 1;
+    }
+    let convolutions = |name: &String| {
+        matches!(name.as_str(), "OptMatMul" | "DepthWiseConv" | "DirectSpatialConv" | "BlockedConv" | "Conv")
+    };
+    let fusions = Fusions {
+        steps_before: computing(graph.typed()),
+        steps_after: computing(model),
+        convolutions: names(model).filter(convolutions).count(),
+        layout_changes: names(model).filter(|name| name == "MoveAxis").count(),
+        ..Fusions::default()
+    };
+    // Packed weights are no plain constants any more; they take what they took before.
+    let weights = memory::of_graph(graph.typed()).weights;
+    let memory = Memory { weights, ..memory::of_graph(model) };
+    DeviceReport { device: "cpu", refused: None, steps, host: Vec::new(), fusions, memory }
 }
 
 fn names(model: &TypedModel) -> impl Iterator<Item = String> {
@@ -135,6 +165,7 @@ fn fusions(plan: &Plan) -> Fusions {
         convolutions: convolutions().count(),
         with_bias: convolutions().filter(|step| step.inputs.len() > 2).count(),
         layout_changes: plan.steps.iter().filter(|step| matches!(step.op, Op::Permute(_))).count(),
+        ..Fusions::default()
     }
 }
 

@@ -74,6 +74,13 @@ fn error(outcome: Outcome, error: &Error) -> (Outcome, String) {
     (outcome, text)
 }
 
+/// Whether a GPU needs no help of the host.
+fn wholly_on_a_gpu(case: &Case) -> bool {
+    let shapes: Vec<Vec<usize>> = case.inputs.iter().map(|v| v.shape.clone()).collect();
+    let Ok(graph) = Graph::parse_with(&case.model, &Limits::default(), &shapes) else { return false };
+    graph.report().devices.iter().any(|d| d.device == "burn" && d.refused.is_none() && d.host.is_empty())
+}
+
 /// Judges all cases, on two threads.
 fn measure(cases: &[Case], open: Open) -> Outcomes {
     let next = AtomicUsize::new(0);
@@ -135,7 +142,8 @@ fn backend_cases_are_right_or_refused() {
     report("cpu", &cases, &on_cpu);
     let on_flex = measure(&cases, &|graph: &Graph| burn(graph, &Device::flex()));
     report("flex", &cases, &on_flex);
-    table::check(&cases, &on_cpu, &on_flex);
+    let on_gpu: Vec<bool> = cases.iter().map(wholly_on_a_gpu).collect();
+    table::check(&cases, &on_cpu, &on_flex, &on_gpu);
     assert_sound("cpu", &cases, &on_cpu, CPU_RIGHT);
     assert_sound("flex", &cases, &on_flex, BURN_RIGHT);
 }

@@ -36,8 +36,7 @@ struct Tally {
     refused: usize,
     /// Ran on both devices.
     compared: usize,
-    /// Models that burn was made ready for and then failed on, while the cpu did not: the lowering has let something
-    /// through.
+    /// Models that burn was made ready for and then failed on: the lowering has let something through.
     failed: Vec<String>,
     /// Models that cpu and burn compute differently.
     differing: Vec<String>,
@@ -65,15 +64,16 @@ impl Tally {
         let expected = CpuPlan::new(graph).and_then(|plan| plan.run(&inputs));
         let Ok(plan) = BurnPlan::new(graph, &Device::flex()) else { return };
         match (plan.run_tensors(&inputs), expected) {
-            (Err(error), Ok(_)) => self.failed.push(format!("{error}: {:?}", graph.operators())),
+            // An index divided by another that happens to be 0: no shape or constant tells beforehand.
+            (Err(error), Err(_)) if error.to_string().contains("divide by zero") => {}
+            (Err(error), _) => self.failed.push(format!("{error}: {:?}", graph.operators())),
             (Ok(found), Ok(expected)) => {
                 self.compared += 1;
                 if !expected.iter().zip(&found).all(|(a, b)| alike(a, b)) {
                     self.differing.push(format!("{:?}", graph.operators()));
                 }
             }
-            // What is wrong with the model may show only when it runs.
-            (_, Err(_)) => {}
+            (Ok(_), Err(_)) => {}
         }
     }
 }

@@ -5,7 +5,7 @@
 //! in the first-level cache while the pixels of a segment pass.
 
 use super::tile::{MAX_BLOCKS, Segment};
-use super::{ConvSpec, Residual};
+use super::{ConvSpec, Residual, strips};
 use crate::kernel::buffer::Buffer;
 use crate::kernel::math::Epilogue;
 use crate::kernel::simd::{Inner, Kernel, Simd};
@@ -19,10 +19,10 @@ const WEIGHTS: usize = 8192;
 
 /// A few blocks of output channels that are computed together.
 #[derive(Debug, Clone, Copy)]
-struct Set {
+pub(super) struct Set {
     /// The first block, counted over all groups.
-    block: usize,
-    blocks: usize,
+    pub(super) block: usize,
+    pub(super) blocks: usize,
     /// The convolution's group.
     group: usize,
     /// Where its weights begin, and how many there are.
@@ -32,8 +32,8 @@ struct Set {
 /// A packed dense convolution.
 #[derive(Debug, Clone)]
 pub struct Dense {
-    spec: ConvSpec,
-    sets: Vec<Set>,
+    pub(super) spec: ConvSpec,
+    pub(super) sets: Vec<Set>,
     weights: Buffer,
     /// Padded to whole blocks.
     bias: Buffer,
@@ -91,6 +91,9 @@ fn sets(isa: Isa, spec: &ConvSpec) -> Vec<Set> {
     let blocks = (spec.out_channels / spec.groups).div_ceil(lanes);
     let most = if spec.input == Layout::Planar { isa.group().min(2) } else { isa.group() };
     let count = blocks.div_ceil(most);
+    // Two threads share an even number evenly.
+    let even = count + count % 2;
+    let count = if count > 1 && blocks.is_multiple_of(even) { even } else { count };
     let mut sets = Vec::with_capacity(count * spec.groups);
     let mut start = 0;
     for group in 0..spec.groups {
@@ -149,7 +152,7 @@ impl Kernel for Multiply<'_, '_> {
     fn run<const B: usize, S: Simd<B>>(self, s: S) {
         let Self { dense, rows, output, threads } = self;
         let length = dense.spec.in_channels;
-        let frame = Frame { pixels: rows.as_chunks::<1>().0, width: 0, plane: 0, planes: 0 };
+        let frame = Frame { pixels: rows.as_chunks::<1>().0, image: 0, planes: 0, plane: 0 };
         let geometry = Geometry {
             columns: output.1.pixels(),
             pixels: output.1.pixels(),
@@ -166,12 +169,14 @@ impl Kernel for Multiply<'_, '_> {
 }
 
 /// The input as the inner loops see it.
-struct Frame<'a, const L: usize> {
-    pixels: &'a [[f32; L]],
-    /// Columns and pixels of one plane, padding included.
-    width: usize,
-    plane: usize,
-    planes: usize,
+pub(super) struct Frame<'a, const L: usize> {
+    pub(super) pixels: &'a [[f32; L]],
+    /// The image that its first planes belong to.
+    pub(super) image: usize,
+    /// Planes of one image.
+    pub(super) planes: usize,
+    /// Pixels of one plane, padding included.
+    pub(super) plane: usize,
 }
 
 fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dense, call: Call<'_>) {
@@ -182,16 +187,21 @@ fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dense, call: Ca
     let (height, width) = (shape.height + top + bottom, shape.width + left + right);
     let plane = height * width;
     if plane == shape.pixels() {
-        let frame = Frame { pixels, width, plane, planes };
-        frames(s, dense, &frame, &Geometry::new::<L, B>(dense, &frame, call.output.1), call);
+        let frame = Frame { pixels, image: 0, planes, plane };
+        frames(s, dense, &frame, &Geometry::new::<L, B>(dense, (width, plane), call.output.1), call);
+        return;
+    }
+    let row = size_of::<[f32; L]>() * planes * width;
+    if let Some(rows) = strips::rows(&dense.spec, row, call.output.1, call.threads) {
+        strips::run::<L, B, S>(s, dense, call, rows);
         return;
     }
     tasks::with_scratch(shape.batch * planes * plane * L, |scratch| {
         let (padded, _) = scratch.as_chunks_mut::<L>();
         let mut jobs: Vec<_> = padded.chunks_exact_mut(plane).zip(pixels.chunks_exact(shape.pixels())).collect();
         tasks::for_each(call.threads, &mut jobs, &|(to, from)| pad(to, width, from, shape.width, top, left));
-        let frame = Frame { pixels: padded, width, plane, planes };
-        frames(s, dense, &frame, &Geometry::new::<L, B>(dense, &frame, call.output.1), call);
+        let frame = Frame { pixels: padded, image: 0, planes, plane };
+        frames(s, dense, &frame, &Geometry::new::<L, B>(dense, (width, plane), call.output.1), call);
     });
 }
 
@@ -208,11 +218,14 @@ fn pad<const L: usize>(to: &mut [[f32; L]], wide: usize, from: &[[f32; L]], widt
 }
 
 /// A piece of the output: pixels of one image from `start` on, for one set.
-struct Job<'o, const B: usize> {
-    image: usize,
-    set: Set,
-    start: usize,
-    out: [&'o mut [[f32; B]]; MAX_BLOCKS],
+pub(super) struct Job<'o, const B: usize> {
+    pub(super) image: usize,
+    pub(super) set: Set,
+    /// Its first pixel.
+    pub(super) start: usize,
+    /// The pixel of the output that the frame's first row is for.
+    pub(super) top: usize,
+    pub(super) out: [&'o mut [[f32; B]]; MAX_BLOCKS],
 }
 
 fn frames<const L: usize, const B: usize, S: Simd<B>>(
@@ -239,7 +252,7 @@ fn jobs<'o, const B: usize>(
     threads: usize,
 ) -> Vec<Job<'o, B>> {
     let pixels = out_shape.pixels();
-    let pieces = tasks::pieces(threads, out_shape.batch * dense.sets.len());
+    let pieces = tasks::pieces_of_pixels(threads, out_shape.batch * dense.sets.len(), pixels);
     // Whole rows; the single long row of a pointwise convolution is cut anywhere.
     let unit = if columns == pixels { 1 } else { columns };
     let size = (pixels / unit).div_ceil(pieces).max(1) * unit;
@@ -258,15 +271,17 @@ fn jobs<'o, const B: usize>(
                     let middle = size.min(rest.len());
                     (*slot, *left) = rest.split_at_mut(middle);
                 }
-                jobs.push(Job { image, set: *set, start, out: piece });
+                jobs.push(Job { image, set: *set, start, top: 0, out: piece });
             }
         }
     }
+    // Neighbours are shared out together: they read the same pixels.
+    jobs.sort_by_key(|job| (job.image, job.start));
     jobs
 }
 
 /// Distances in the frame, in pixels.
-struct Geometry {
+pub(super) struct Geometry {
     /// Output columns: all pixels where neither rows nor columns matter (1 x 1 windows of stride 1).
     columns: usize,
     pixels: usize,
@@ -279,23 +294,28 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn new<const L: usize, const B: usize>(dense: &Dense, frame: &Frame<'_, L>, out: Shape) -> Self {
+    /// For planes of this width and number of pixels.
+    pub(super) fn new<const L: usize, const B: usize>(
+        dense: &Dense,
+        (width, plane): (usize, usize),
+        out: Shape,
+    ) -> Self {
         let window = &dense.spec.window;
         let inputs = dense.spec.in_channels / dense.spec.groups;
         let offsets = |block: usize| {
             let [rows, columns] = window.kernel;
             (0..rows * columns).map(move |tap| {
                 let (y, x) = (tap / columns * window.dilation[0], tap % columns * window.dilation[1]);
-                block * frame.plane + y * frame.width + x
+                block * plane + y * width + x
             })
         };
-        let flat = window.taps() == 1 && window.stride == [1, 1] && frame.plane == out.pixels();
+        let flat = window.taps() == 1 && window.stride == [1, 1] && plane == out.pixels();
         Self {
             columns: if flat { out.pixels() } else { out.width },
             pixels: out.pixels(),
             blocks: out.blocks(B),
             stride: window.stride[1],
-            row_stride: window.stride[0] * frame.width,
+            row_stride: window.stride[0] * width,
             full: (0..inputs / L).flat_map(offsets).collect(),
             rest: if inputs.is_multiple_of(L) { Vec::new() } else { offsets(inputs / L).collect() },
             rest_lanes: inputs % L,
@@ -303,12 +323,12 @@ impl Geometry {
     }
 }
 
-struct Piece<'p, 'o, const L: usize, const B: usize> {
-    dense: &'p Dense,
-    frame: &'p Frame<'p, L>,
-    geometry: &'p Geometry,
-    residual: Option<(&'p [[f32; B]], Activation)>,
-    job: &'p mut Job<'o, B>,
+pub(super) struct Piece<'p, 'o, const L: usize, const B: usize> {
+    pub(super) dense: &'p Dense,
+    pub(super) frame: &'p Frame<'p, L>,
+    pub(super) geometry: &'p Geometry,
+    pub(super) residual: Option<(&'p [[f32; B]], Activation)>,
+    pub(super) job: &'p mut Job<'o, B>,
 }
 
 impl<const L: usize, const B: usize, S: Simd<B>> Inner<B, S> for Piece<'_, '_, L, B> {
@@ -331,8 +351,8 @@ impl<const L: usize, const B: usize> Piece<'_, '_, L, B> {
     fn sum<S: Simd<B>>(&mut self, s: S, position: usize, count: usize) {
         let Self { dense, frame, geometry, job, .. } = self;
         let set = job.set;
-        let (row, column) = (position / geometry.columns, position % geometry.columns);
-        let plane = job.image * frame.planes + set.group * (frame.planes / dense.spec.groups);
+        let (row, column) = ((position - job.top) / geometry.columns, position % geometry.columns);
+        let plane = (job.image - frame.image) * frame.planes + set.group * (frame.planes / dense.spec.groups);
         let first = plane * frame.plane + row * geometry.row_stride + column * geometry.stride;
         let (weights, _) = dense.weights[set.weights.0..][..set.weights.1].as_chunks::<B>();
         let (bias, _) = dense.bias.as_chunks::<B>();

@@ -42,6 +42,9 @@ impl Depthwise {
     }
 }
 
+/// Pixels from which on tasks take rows of all channels, as steps around do, and not all rows of some channels.
+const LARGE: usize = 512;
+
 struct Run<'r, 'a> {
     depthwise: &'r Depthwise,
     call: Call<'a>,
@@ -57,13 +60,20 @@ impl Kernel for Run<'_, '_> {
         let (input, _) = input.as_chunks::<B>();
         let residual = call.residual.map(|r| (r.data.as_chunks::<B>().0, r.after));
         let planes = out_shape.batch * out_shape.blocks(B);
-        let rows = out_shape.height.div_ceil(tasks::pieces(call.threads, planes));
+        let pieces = if out_shape.pixels() < LARGE {
+            tasks::pieces(call.threads, planes)
+        } else {
+            tasks::pieces_of_pixels(call.threads, planes, out_shape.pixels())
+        };
+        let rows = out_shape.height.div_ceil(pieces);
         let mut jobs = Vec::new();
         for (plane, out) in out.chunks_exact_mut(out_shape.pixels()).enumerate() {
             for (i, out) in out.chunks_mut(rows * out_shape.width).enumerate() {
                 jobs.push((plane, i * rows, out));
             }
         }
+        // Neighbours are shared out together: what they read was written together.
+        jobs.sort_by_key(|(_, row, _)| *row);
         tasks::for_each(call.threads, &mut jobs, &|(plane, row, out)| {
             let block = *plane % out_shape.blocks(B);
             let taps = depthwise.window.taps();

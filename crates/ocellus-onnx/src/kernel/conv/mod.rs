@@ -2,6 +2,7 @@
 
 mod dense;
 mod depthwise;
+mod strips;
 mod tile;
 
 use self::dense::Call;
@@ -50,6 +51,9 @@ impl ConvSpec {
         self.groups > 1 && self.groups == self.in_channels && self.groups == self.out_channels
     }
 }
+
+/// Multiplications, about ten microseconds of them, under which a thread does faster without others.
+const WORTH_SHARING: usize = 700_000;
 
 /// A value of the output's shape and layout that is added to the convolution's output after its own activation.
 #[derive(Debug, Clone, Copy)]
@@ -136,11 +140,18 @@ impl Conv {
         if let Some(residual) = residual {
             expect_len("the residual", output.len(), residual.data.len())?;
         }
+        let threads = if self.work(out_shape) < WORTH_SHARING { 1 } else { threads };
         let call = Call { input: (input, shape), residual, output: (output, out_shape), threads };
         match &self.packed {
             Packed::Dense(dense) => dense.run(self.isa, call),
             Packed::Depthwise(depthwise) => depthwise.run(self.isa, call),
         }
         Ok(())
+    }
+
+    /// Multiplications of one run, those of a depthwise convolution, which reads more for each, counted as eight.
+    fn work(&self, output: Shape) -> usize {
+        let inputs = if self.spec.depthwise() { 8 } else { self.spec.in_channels / self.spec.groups };
+        output.planar_len() * inputs * self.spec.window.taps()
     }
 }
