@@ -14,6 +14,7 @@ use tract_onnx::tract_hir::internal::{
 
 use crate::check;
 use crate::error::{Error, one_line};
+use crate::rewrite::{self, Generaliser};
 use crate::source::{Source, unresolved_node};
 
 /// Operators whose output can be far larger than their inputs, as the values of the inputs say.
@@ -43,6 +44,16 @@ const FOLD_WORK: u128 = 1 << 34;
 
 /// The simplified graph for these input shapes.
 pub(crate) fn typed(source: &Source, shapes: &[Vec<usize>]) -> Result<TypedModel, Error> {
+    settled(source, shapes, None)?.into_typed(source)
+}
+
+/// As [`typed`], with constants that carry the batch of the shapes `own` generalised to that of `shapes`.
+pub(crate) fn rewritten(source: &Source, own: &[Vec<usize>], shapes: &[Vec<usize>]) -> Result<TypedModel, Error> {
+    let original = settled(source, own, None)?.0;
+    settled(source, shapes, Some(Generaliser::new(original)))?.into_typed(source)
+}
+
+fn settled(source: &Source, shapes: &[Vec<usize>], generaliser: Option<Generaliser>) -> Result<Settled, Error> {
     let mut model = source.model.clone();
     let failed = |e| source.locate(&one_line(&e));
     for (ix, fact) in source.input_facts(shapes).enumerate() {
@@ -50,7 +61,7 @@ pub(crate) fn typed(source: &Source, shapes: &[Vec<usize>]) -> Result<TypedModel
     }
     // Parts that no output needs are dropped before anything looks at them.
     model.compact().map_err(failed)?;
-    Inference::new(source, model).and_then(Inference::settle)?.into_typed(source)
+    Inference::new(source, model, generaliser).and_then(Inference::settle)
 }
 
 struct Inference<'s> {
@@ -58,10 +69,11 @@ struct Inference<'s> {
     model: InferenceModel,
     /// Nodes that look at facts of outlets they are not connected to.
     observers: HashMap<OutletId, Vec<usize>>,
+    generaliser: Option<Generaliser>,
 }
 
 impl<'s> Inference<'s> {
-    fn new(source: &'s Source, model: InferenceModel) -> Result<Self, Error> {
+    fn new(source: &'s Source, model: InferenceModel, generaliser: Option<Generaliser>) -> Result<Self, Error> {
         let mut observers: HashMap<OutletId, Vec<usize>> = HashMap::new();
         for node in model.nodes() {
             let seen = node.op.observe_outlets(&model, node).map_err(|e| source.locate(&one_line(&e)))?;
@@ -69,7 +81,7 @@ impl<'s> Inference<'s> {
                 observers.entry(outlet).or_default().push(node.id);
             }
         }
-        Ok(Self { source, model, observers })
+        Ok(Self { source, model, observers, generaliser })
     }
 
     /// Infers until nothing changes.
@@ -94,6 +106,7 @@ impl<'s> Inference<'s> {
 
     /// Infers at one node; returns the outlets about which something new is known.
     fn visit(&mut self, id: usize) -> Result<Vec<OutletId>, Error> {
+        self.generalise(id)?;
         let inferred = self.infer(id)?;
         let mut changed = Vec::new();
         for (outlet, fact) in inferred {
@@ -109,6 +122,15 @@ impl<'s> Inference<'s> {
             }
         }
         Ok(changed)
+    }
+
+    /// Gives the node constants for the batch in use.
+    fn generalise(&mut self, id: usize) -> Result<(), Error> {
+        let Some(mut generaliser) = self.generaliser.take() else { return Ok(()) };
+        let operator = self.operator(id).to_owned();
+        generaliser.adapt(&mut self.model, id, &operator).map_err(|e| self.error(id, &one_line(&e)))?;
+        self.generaliser = Some(generaliser);
+        Ok(())
     }
 
     /// What the node's operator makes of the facts around it; its outputs are measured before they are computed.
@@ -250,8 +272,9 @@ struct Settled(InferenceModel);
 impl Settled {
     fn into_typed(self, source: &Source) -> Result<TypedModel, Error> {
         let failed = |e| source.locate(&one_line(&e));
-        let typed = self.0.into_typed().map_err(failed)?;
+        let mut typed = self.0.into_typed().map_err(failed)?;
         measure(source, &typed)?;
+        rewrite::join(&mut typed).map_err(failed)?;
         let simplified = typed.into_decluttered().map_err(failed)?;
         measure(source, &simplified)?;
         Ok(simplified)

@@ -21,6 +21,7 @@ mod options;
 mod reduction;
 mod transfer;
 mod values;
+mod weights;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,7 @@ use tract_onnx::prelude::{DatumType, IntoTValue, TValue, Tensor as TractTensor, 
 use self::execute::{Constant, Execution, Failure, Stored};
 pub use self::options::{BurnOptions, HostStep, Precision};
 use self::transfer::Types;
+use self::weights::Weights;
 use crate::contain::{on_deep_stack, quietly};
 use crate::error::{Error, one_line};
 use crate::graph::Graph;
@@ -69,6 +71,10 @@ pub struct BurnPlan {
     plan: Plan,
     /// Weights and other constants, by value.
     constants: Vec<Option<Constant>>,
+    /// Those on the device, for plans that share them.
+    weights: Weights,
+    options: BurnOptions,
+    strict: bool,
     device: Device,
     types: Types,
     inputs: Vec<TensorInfo>,
@@ -92,7 +98,7 @@ impl BurnPlan {
     /// # Errors
     /// As [`new`](Self::new); [`Error::Device`] when half precision is asked for and the device has none.
     pub fn with_options(graph: &Graph, device: &Device, options: &BurnOptions) -> Result<Self, Error> {
-        Self::lowered(graph, device, options, false)
+        Self::lowered(graph, device, (options, false), &Weights::default())
     }
 
     /// As [`with_options`](Self::with_options), but refuses a graph of which a part would run on the host.
@@ -100,10 +106,23 @@ impl BurnPlan {
     /// # Errors
     /// As [`with_options`](Self::with_options).
     pub fn new_strict(graph: &Graph, device: &Device, options: &BurnOptions) -> Result<Self, Error> {
-        Self::lowered(graph, device, options, true)
+        Self::lowered(graph, device, (options, true), &Weights::default())
     }
 
-    fn lowered(graph: &Graph, device: &Device, options: &BurnOptions, strict: bool) -> Result<Self, Error> {
+    /// As this plan, for `batch` pictures of the graph that it was made of. What both hold on the device is there once.
+    ///
+    /// # Errors
+    /// As [`Graph::with_batch`] and [`with_options`](Self::with_options).
+    pub fn for_batch(&self, graph: &Graph, batch: usize) -> Result<Self, Error> {
+        Self::lowered(&graph.with_batch(batch)?, &self.device, (&self.options, self.strict), &self.weights)
+    }
+
+    fn lowered(
+        graph: &Graph,
+        device: &Device,
+        (options, strict): (&BurnOptions, bool),
+        earlier: &Weights,
+    ) -> Result<Self, Error> {
         let (types, half) = contained(device, || {
             options.accept(device)?;
             Ok::<_, String>((Types::of(device), device.supports_dtype(DType::F16)))
@@ -114,13 +133,16 @@ impl BurnPlan {
             Err(Error::Lowering { node: "-".into(), operator: "whole graph".into(), reason })
         })?;
         let constants = std::mem::take(&mut plan.constants);
+        let mut weights = Weights::default();
         let constants = contained(device, || {
             let mut there = vec![None; plan.values.len()];
             for (id, data) in constants {
                 let shape = plan.values.get(id).map(|info| info.shape.as_slice()).unwrap_or_default();
                 let constant = match data {
                     ConstantData::Host(tensor) => Constant::Host(tensor),
-                    data => Constant::Device(types.upload(data, shape, device)?),
+                    data => {
+                        Constant::Device(weights.take(earlier, data, shape, |data| types.upload(data, shape, device))?)
+                    }
                 };
                 there.get_mut(id).map(|slot| slot.replace(constant));
             }
@@ -130,7 +152,8 @@ impl BurnPlan {
             .map(|ix| graph.typed().output_fact(ix).map_or(DatumType::F32, |fact| fact.datum_type))
             .collect();
         let (inputs, outputs) = (graph.inputs().to_vec(), graph.outputs().to_vec());
-        let plan = Self { plan, constants, device: device.clone(), types, inputs, outputs, output_types };
+        let (device, options) = (device.clone(), *options);
+        let plan = Self { plan, constants, weights, options, strict, device, types, inputs, outputs, output_types };
         plan.report();
         Ok(plan)
     }

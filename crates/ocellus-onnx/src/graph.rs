@@ -1,6 +1,8 @@
 //! A loaded model: checked, with known shapes, simplified to core operators.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod batch;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use crate::contain::on_deep_stack;
 use crate::error::{Error, one_line};
 use crate::limits::Limits;
 use crate::report::{self, Memory, check_budget};
+use crate::shapes::DeclaredInput;
 use crate::source::{Metadata, Source};
 use crate::tensor::{TensorInfo, Value};
 
@@ -73,9 +76,15 @@ impl Graph {
         Self::analysed(source, shapes)
     }
 
-    fn analysed(source: Arc<Source>, shapes: Vec<Vec<usize>>) -> Result<Self, Error> {
+    pub(crate) fn analysed(source: Arc<Source>, shapes: Vec<Vec<usize>>) -> Result<Self, Error> {
         source.accept_shapes(&shapes)?;
-        let typed = Arc::new(deep(|| analyse::typed(&source, &shapes))?);
+        let typed = deep(|| analyse::typed(&source, &shapes))?;
+        Self::accepted(source, shapes, typed)
+    }
+
+    /// A graph within the budget.
+    fn accepted(source: Arc<Source>, shapes: Vec<Vec<usize>>, typed: TypedModel) -> Result<Self, Error> {
+        let typed = Arc::new(typed);
         check_budget(&typed, &source.limits)?;
         let inputs = source.describe_inputs(shapes);
         let outputs = source.describe_outputs(&typed)?;
@@ -104,47 +113,10 @@ impl Graph {
         Self::analysed(Arc::clone(&self.source), shapes.to_vec())
     }
 
-    /// The same model for `batch` pictures at a time, along the first axis of every input.
-    ///
-    /// # Errors
-    /// [`Error::Batch`] where the graph is bound to its batch, so that it cannot be analysed with another or an
-    /// output does not grow with it; [`Error::TooLarge`], [`Error::Memory`].
-    pub fn with_batch(&self, batch: usize) -> Result<Self, Error> {
-        let refuse = |reason: String| Error::Batch { batch, reason };
-        if batch == 0 {
-            return Err(refuse("a batch has at least one picture".into()));
-        }
-        let firsts: BTreeSet<Option<usize>> = self.inputs.iter().map(|i| i.shape.first().copied()).collect();
-        let Some(Some(now)) = firsts.first().copied().filter(|_| firsts.len() == 1) else {
-            return Err(refuse("the inputs do not share a first axis".into()));
-        };
-        if batch == now {
-            return Ok(self.clone());
-        }
-        let shapes: Vec<Vec<usize>> = self
-            .inputs
-            .iter()
-            .map(|i| std::iter::once(batch).chain(i.shape.iter().skip(1).copied()).collect())
-            .collect();
-        let grown = self.with_input_shape(&shapes).map_err(|e| match e {
-            Error::TooLarge { .. } | Error::Memory { .. } => e,
-            other => refuse(format!("the graph is bound to its batch of {now}: {other}")),
-        })?;
-        for (old, new) in self.outputs.iter().zip(&grown.outputs) {
-            let follows = match (old.shape.split_first(), new.shape.split_first()) {
-                (Some((a, a_rest)), Some((b, b_rest))) => {
-                    a.checked_mul(batch) == b.checked_mul(now) && a_rest == b_rest
-                }
-                _ => false,
-            };
-            if !follows {
-                return Err(refuse(format!(
-                    "output {:?} goes from {:?} to {:?} instead of growing along its first axis",
-                    old.name, old.shape, new.shape
-                )));
-            }
-        }
-        Ok(grown)
+    /// The inputs as the file declares them, with the axes that it leaves open.
+    #[must_use]
+    pub fn declared_inputs(&self) -> &[DeclaredInput] {
+        self.source.inputs()
     }
 
     /// The same model with the input `name` fixed to a value: it is no input any more, and what follows from it is folded.
@@ -228,12 +200,12 @@ impl Graph {
     }
 }
 
-fn deep<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+pub(crate) fn deep<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     on_deep_stack(work)
         .unwrap_or_else(|reason| Err(Error::Analysis { node: "-".into(), operator: "whole graph".into(), reason }))
 }
 
-fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
     use std::io::Read;
     let io = |source| Error::Io { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(io)?;

@@ -33,6 +33,7 @@
 //! - [`cpu`]: run on the CPU
 //! - [`burn_plan`] (and `lower`): run on burn's devices
 //! - [`kernel`]: convolutions and their kin on channel-blocked images, for the CPU
+//! - [`shapes`]: models for inputs of any shape that they admit
 //! - [`tensor`]: what goes in and comes out
 //! - [`report`]: what a model costs, before it runs
 //! - [`error`]: what can go wrong
@@ -52,6 +53,8 @@ pub mod limits;
 mod lower;
 mod operators;
 pub mod report;
+mod rewrite;
+pub mod shapes;
 mod source;
 pub mod tensor;
 
@@ -61,6 +64,7 @@ pub use error::Error;
 pub use graph::Graph;
 pub use limits::Limits;
 pub use report::Report;
+pub use shapes::{DeclaredInput, Extent, OpenModel, Plans};
 pub use source::Metadata;
 pub use tensor::{ElementType, Elements, Tensor, TensorInfo, Value};
 

@@ -14,6 +14,8 @@ use crate::error::{Error, one_line, shorten};
 use crate::limits::Limits;
 use crate::operators;
 use crate::report::Parameters;
+use crate::rewrite::Proofs;
+use crate::shapes::{DeclaredInput, Extent};
 use crate::tensor::{ElementType, TensorInfo};
 
 /// What a file says about itself.
@@ -33,20 +35,6 @@ pub struct Metadata {
     pub properties: BTreeMap<String, String>,
 }
 
-/// One axis of an input as declared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Extent {
-    Fixed(usize),
-    Open(String),
-}
-
-#[derive(Debug, Clone)]
-struct Input {
-    name: String,
-    dtype: ElementType,
-    extents: Vec<Extent>,
-}
-
 /// A parsed model, to be analysed for the shapes in use.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
@@ -57,8 +45,10 @@ pub(crate) struct Source {
     pub(crate) weights: BTreeMap<String, Parameters>,
     /// ONNX operator of each node, by the node's (unique) name.
     operators: HashMap<String, String>,
-    inputs: Vec<Input>,
+    inputs: Vec<DeclaredInput>,
     outputs: Vec<String>,
+    /// Batches that were held against runs of single pictures, by what was compared.
+    pub(crate) proofs: Proofs,
 }
 
 impl Source {
@@ -84,7 +74,21 @@ impl Source {
         let outputs = graph.output.iter().map(|o| o.name.clone()).collect();
         let weights = check::parameters(graph);
         let parsed = framework.parse(&proto, None).map_err(|e| locate(&operators, &one_line(&e)))?;
-        Ok(Self { model: parsed.model, limits: *limits, metadata, weights, operators, inputs, outputs })
+        Ok(Self {
+            model: parsed.model,
+            limits: *limits,
+            metadata,
+            weights,
+            operators,
+            inputs,
+            outputs,
+            proofs: Proofs::default(),
+        })
+    }
+
+    /// The inputs as the file declares them.
+    pub(crate) fn inputs(&self) -> &[DeclaredInput] {
+        &self.inputs
     }
 
     /// The same model with input `ix` fixed to a value.
@@ -145,8 +149,9 @@ impl Source {
 
     /// What tract is told of the inputs.
     pub(crate) fn input_facts<'a>(&'a self, shapes: &'a [Vec<usize>]) -> impl Iterator<Item = InferenceFact> + 'a {
-        let fact =
-            |(input, shape): (&Input, &Vec<usize>)| InferenceFact::dt_shape(input.dtype.to_tract(), shape.iter());
+        let fact = |(input, shape): (&DeclaredInput, &Vec<usize>)| {
+            InferenceFact::dt_shape(input.dtype.to_tract(), shape.iter())
+        };
         self.inputs.iter().zip(shapes).map(fact)
     }
 
@@ -197,33 +202,6 @@ impl Source {
     }
 }
 
-impl Input {
-    fn declared(&self) -> String {
-        let extents = self.extents.iter().map(|e| match e {
-            Extent::Fixed(n) => n.to_string(),
-            Extent::Open(name) => name.clone(),
-        });
-        extents.collect::<Vec<_>>().join("x")
-    }
-
-    /// The declared shape, an open batch taken as 1 and a picture's open sides from `size`.
-    fn shape(&self, size: Option<(usize, usize)>) -> Result<Vec<usize>, Error> {
-        let picture = size.filter(|_| self.extents.len() == 4);
-        let extent = |(axis, extent): (usize, &Extent)| match (extent, axis, picture) {
-            (Extent::Fixed(n), ..) => Ok(*n),
-            (Extent::Open(_), 0, _) if self.extents.len() > 1 => Ok(1),
-            (Extent::Open(_), 2, Some((_, height))) => Ok(height),
-            (Extent::Open(_), 3, Some((width, _))) => Ok(width),
-            (Extent::Open(name), ..) => Err(Error::Unresolved {
-                place: format!("input {:?}", self.name),
-                what: format!("axis {axis}, {name}, of {}", self.declared()),
-                advice: "give the input's size, as 1x3x640x640".into(),
-            }),
-        };
-        self.extents.iter().enumerate().map(extent).collect()
-    }
-}
-
 fn metadata(proto: &pb::ModelProto) -> Metadata {
     let opset = proto.opset_import.iter().find(|i| check::is_onnx_domain(&i.domain)).map_or(0, |i| i.version);
     Metadata {
@@ -237,9 +215,9 @@ fn metadata(proto: &pb::ModelProto) -> Metadata {
 }
 
 /// The inputs that are not initialisers in disguise (older files list every weight as an input).
-fn declared_inputs(graph: &pb::GraphProto, limits: &Limits) -> Result<Vec<Input>, Error> {
+fn declared_inputs(graph: &pb::GraphProto, limits: &Limits) -> Result<Vec<DeclaredInput>, Error> {
     let initialisers: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-    let inputs: Vec<Input> = graph
+    let inputs: Vec<DeclaredInput> = graph
         .input
         .iter()
         .filter(|i| !initialisers.contains(i.name.as_str()))
@@ -248,7 +226,7 @@ fn declared_inputs(graph: &pb::GraphProto, limits: &Limits) -> Result<Vec<Input>
     if inputs.is_empty() { Err(Error::NoInputs) } else { Ok(inputs) }
 }
 
-fn declared_input(info: &pb::ValueInfoProto, limits: &Limits) -> Result<Input, Error> {
+fn declared_input(info: &pb::ValueInfoProto, limits: &Limits) -> Result<DeclaredInput, Error> {
     let place = format!("input {:?}", info.name);
     let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
         return Err(Error::InputType { name: info.name.clone(), dtype: "no tensor".into() });
@@ -273,14 +251,14 @@ fn declared_input(info: &pb::ValueInfoProto, limits: &Limits) -> Result<Input, E
             Some(dimension::Value::DimValue(n)) => {
                 usize::try_from(*n).map_or_else(|_| Extent::Open("?".into()), Extent::Fixed)
             }
-            Some(dimension::Value::DimParam(name)) => Extent::Open(name.clone()),
-            None => Extent::Open("?".into()),
+            Some(dimension::Value::DimParam(name)) if !name.is_empty() => Extent::Open(name.clone()),
+            _ => Extent::Open("?".into()),
         })
         .collect();
     let fixed: Vec<usize> =
         extents.iter().filter_map(|e| if let Extent::Fixed(n) = e { Some(*n) } else { None }).collect();
     check::elements(&format!("{place}, its elements"), &fixed, limits)?;
-    Ok(Input { name: info.name.clone(), dtype, extents })
+    Ok(DeclaredInput { name: info.name.clone(), dtype, extents })
 }
 
 /// Gives every node a name of its own, as ONNX allows twins and tract does not; returns name → operator.

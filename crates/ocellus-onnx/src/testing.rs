@@ -87,6 +87,22 @@ impl Model {
         self.initialiser(integer_tensor(name, dims, data))
     }
 
+    /// `y`: `x` quantised to bytes and dequantised.
+    pub(crate) fn quantised(self, x: &str, y: &str, scale: f32, zero: u8) -> Self {
+        let [s, z, q] = ["scale", "zero", "bytes"].map(|part| format!("{y}.{part}"));
+        let zero = TensorProto {
+            name: z.clone(),
+            data_type: DataType::Uint8 as i32,
+            raw_data: vec![zero],
+            ..TensorProto::default()
+        };
+        self.floats(&s, &[], &[scale]).initialiser(zero).node("QuantizeLinear", &[x, &s, &z], &[&q]).node(
+            "DequantizeLinear",
+            &[&q, &s, &z],
+            &[y],
+        )
+    }
+
     pub(crate) fn initialiser(mut self, tensor: TensorProto) -> Self {
         self.graph().initializer.push(tensor);
         self

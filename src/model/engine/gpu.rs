@@ -18,8 +18,6 @@ use crate::model::package::{Found, Resolved};
 
 /// Batches in flight: one that the device works on, and one that is prepared or read.
 pub(super) const DEPTH: usize = 2;
-/// The most that all copies of a model's weights may take on the device, unless a single one takes more.
-const WEIGHTS_BYTES: u64 = 1 << 30;
 
 /// A model's plans, and what is in flight.
 pub(super) struct GpuRunner {
@@ -201,31 +199,29 @@ fn plan(plans: &[(usize, BurnPlan)], size: usize) -> Option<&BurnPlan> {
     plans.iter().find(|(n, _)| *n == size).map(|(_, plan)| plan)
 }
 
-/// Plans for the sizes of batches that [`sizes`] says, largest first; only for one where the graph fixes its batch.
+/// Plans for the sizes of batches that [`sizes`] says, largest first, which share their weights; only for one where the
+/// graph is bound to its batch.
 fn plans(graph: &Graph, gpu: &Gpu, batch: usize, precision: Precision) -> Result<Vec<(usize, BurnPlan)>, GraphError> {
-    let options = BurnOptions { precision };
-    let mut plans = vec![(1, BurnPlan::with_options(graph, gpu.burn(), &options)?)];
-    let float_bytes = if precision == Precision::F16 { 2 } else { 4 };
-    for n in sizes(batch, graph.parameters().saturating_mul(float_bytes)) {
-        match graph.with_batch(n) {
-            Ok(batched) => plans.insert(0, (n, BurnPlan::with_options(&batched, gpu.burn(), &options)?)),
-            Err(reason) => {
-                tracing::info!(%reason, "The model runs one frame at a time.");
+    let one = BurnPlan::with_options(graph, gpu.burn(), &BurnOptions { precision })?;
+    let mut plans = Vec::new();
+    for n in sizes(batch) {
+        match one.for_batch(graph, n) {
+            Ok(plan) => plans.insert(0, (n, plan)),
+            Err(reason @ (GraphError::Batch { .. } | GraphError::TooLarge { .. } | GraphError::Memory { .. })) => {
+                let most = plans.first().map_or(1, |(n, _)| *n);
+                tracing::info!(%reason, most, "The model runs fewer frames at a time than were asked for.");
                 break;
             }
+            Err(error) => return Err(error),
         }
     }
+    plans.push((1, one));
     Ok(plans)
 }
 
-/// The sizes of batches besides 1, ascending: powers of two up to `batch`. Each has its own copy of the weights on
-/// the device; where the copies would take too much together, the smaller sizes are left out.
-fn sizes(batch: usize, weights_bytes: u64) -> Vec<usize> {
-    let copies = usize::try_from(WEIGHTS_BYTES / weights_bytes.max(1)).unwrap_or(usize::MAX);
-    let all: Vec<usize> =
-        std::iter::successors(Some(2_usize), |n| n.checked_mul(2)).take_while(|n| *n <= batch).collect();
-    let left_out = all.len().saturating_sub(copies.saturating_sub(1));
-    all.into_iter().skip(left_out).collect()
+/// The sizes of batches besides 1, ascending: powers of two up to `batch`.
+fn sizes(batch: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(2_usize), |n| n.checked_mul(2)).take_while(move |n| *n <= batch)
 }
 
 fn decode_rows(
@@ -267,15 +263,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_of_the_weights_are_bounded() {
-        let mib = |n: u64| n << 20;
-        assert_eq!(sizes(1, mib(1)), [0; 0]);
-        assert_eq!(sizes(8, mib(1)), [2, 4, 8]);
-        assert_eq!(sizes(12, 0), [2, 4, 8]);
-        // Three copies fit: for 1, for 8 and for 4.
-        assert_eq!(sizes(8, mib(340)), [4, 8]);
-        assert_eq!(sizes(8, mib(512)), [8]);
-        assert_eq!(sizes(8, mib(600)), [0; 0]);
-        assert_eq!(sizes(8, u64::MAX), [0; 0]);
+    fn batches_are_powers_of_two() {
+        assert_eq!(sizes(1).count(), 0);
+        assert_eq!(sizes(8).collect::<Vec<_>>(), [2, 4, 8]);
+        assert_eq!(sizes(12).collect::<Vec<_>>(), [2, 4, 8]);
     }
 }

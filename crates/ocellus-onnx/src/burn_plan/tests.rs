@@ -93,6 +93,22 @@ fn a_batch_gives_what_single_pictures_give() {
 }
 
 #[test]
+fn plans_for_batches_share_their_weights() {
+    let (graph, x) = network();
+    let one = BurnPlan::new(&graph, &Device::flex()).expect("it lowers");
+    let two = one.for_batch(&graph, 2).expect("an open batch");
+    let (shared, all) = two.weights.shared_with(&one.weights);
+    assert_eq!(shared, all);
+    assert!(all >= 3, "two layers with a bias: {all}");
+    let both = Tensor { shape: vec![2, 3, 8, 8], data: x.data.repeat(2) };
+    let found = two.run_tensors(&[both]).expect("it runs");
+    let alone = one.run_tensors(&[x]).expect("it runs");
+    let twice = Tensor { shape: vec![2, 4], data: alone[0].data.repeat(2) };
+    assert_eq!(difference(&twice, &found[0]), None);
+    assert!(matches!(one.for_batch(&graph, 0), Err(Error::Batch { .. })));
+}
+
+#[test]
 fn a_tensor_on_the_device_goes_in_as_it_is() {
     let (graph, x) = network();
     let device = Device::flex();

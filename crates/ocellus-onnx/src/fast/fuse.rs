@@ -1,13 +1,16 @@
 //! Convolutions take in what follows them: biases, factors, activations, sums.
 
 use super::ir::{Conv, Graph, Id, Map, Op, Sum};
-use crate::kernel::{Activation, Binary};
+use crate::kernel::{Activation, Binary, Grid};
 
 /// Fuses what can be; values that nobody needs any more stay, unused.
 pub(super) fn fuse(graph: &mut Graph) {
     let mut uses = graph.uses();
     let live = graph.live();
     for id in (0..graph.values.len()).filter(|id| live[*id]) {
+        if quantised_silu(graph, &mut uses, id).is_some() {
+            continue;
+        }
         compose(graph, &mut uses, id);
         absorb(graph, &mut uses, id);
     }
@@ -47,19 +50,27 @@ fn compose(graph: &mut Graph, uses: &mut [usize], id: Id) {
 /// `outer(inner(x))` as one function.
 fn one_of(inner: Map, outer: Map) -> Option<Map> {
     match (inner, outer) {
-        (Map::Activation(inner), Map::Activation(outer)) => clipped(inner, outer).map(Map::Activation),
+        (Map::Activation(inner), Map::Activation(outer)) => in_a_row(inner, outer).map(Map::Activation),
         (Map::Mul(a), Map::Mul(b)) => Some(Map::Mul(a * b)),
         (Map::Add(a), Map::Add(b)) => Some(Map::Add(a + b)),
         _ => None,
     }
 }
 
-/// Two bounds in a row.
-fn clipped(inner: Activation, outer: Activation) -> Option<Activation> {
-    let (Activation::Clip { min: a, max: b }, Activation::Clip { min: c, max: d }) = (inner, outer) else {
-        return None;
-    };
-    Some(Activation::Clip { min: a.max(c).min(d), max: b.max(c).min(d) })
+/// Two functions in a row as one.
+fn in_a_row(inner: Activation, outer: Activation) -> Option<Activation> {
+    match (inner, outer) {
+        (Activation::None, outer) => Some(outer),
+        (Activation::Clip { min: a, max: b }, Activation::Clip { min: c, max: d }) => {
+            Some(Activation::Clip { min: a.max(c).min(d), max: b.max(c).min(d) })
+        }
+        // Rounding keeps the order, so that bounds may as well be rounded and applied after it.
+        (Activation::Clip { min, max }, Activation::Quantise(Grid { scale, low, high })) if min <= max => {
+            let steps = |bound: f32| (bound / scale).max(low).min(high).round_ties_even();
+            Some(Activation::Quantise(Grid { scale, low: steps(min), high: steps(max) }))
+        }
+        _ => None,
+    }
 }
 
 /// Whether these are the bounds of a function, as `clip(x, 0, max)`.
@@ -109,6 +120,36 @@ fn hard_swish(graph: &Graph, uses: &[usize], id: Id) -> Option<(Id, Map, Vec<Id>
     }
 }
 
+/// Takes `q3(x * q2(sigmoid(x)))` into the convolution that `x = q1(conv)` is, the `q` being roundings to grids.
+fn quantised_silu(graph: &mut Graph, uses: &mut [usize], id: Id) -> Option<()> {
+    let rounded = |id: Id, op: &Op| match op {
+        Op::Map(Map::Activation(Activation::Quantise(grid))) => Some((*grid, *graph.values[id].inputs.first()?)),
+        _ => None,
+    };
+    let (product, multiplied) = rounded(id, &graph.values[id].op)?;
+    let Op::Binary(Binary::Mul, Activation::None) = only(graph, uses, multiplied)? else { return None };
+    let [a, b] = *graph.values[multiplied].inputs.as_slice() else { return None };
+    for (conv, gated) in [(a, b), (b, a)] {
+        let Some((gate, sigmoid)) = only(graph, uses, gated).and_then(|op| rounded(gated, op)) else { continue };
+        let Some(Op::Map(Map::Activation(Activation::Sigmoid))) = only(graph, uses, sigmoid) else { continue };
+        let Op::Conv(taken) = &graph.values[conv].op else { continue };
+        let Activation::Quantise(x) = taken.activation else { continue };
+        if uses[conv] != 2 || graph.values[sigmoid].inputs != [conv] || taken.sum == Some(Sum::AfterActivation) {
+            continue;
+        }
+        let taken = Conv { activation: Activation::QuantisedSilu { x, gate, product }, ..taken.as_ref().clone() };
+        for gone in [multiplied, gated, sigmoid, conv] {
+            uses[gone] = 0;
+        }
+        let value = &mut graph.values[id];
+        value.op = Op::Conv(Box::new(taken));
+        value.image = true;
+        graph.values[id].inputs = graph.values[conv].inputs.clone();
+        return Some(());
+    }
+    None
+}
+
 fn near(a: f32, b: f32) -> bool {
     (a - b).abs() <= 1e-6
 }
@@ -156,15 +197,10 @@ fn with_map(conv: &mut Conv, map: Map) -> bool {
         _ => {}
     }
     let Map::Activation(outer) = map else { return false };
-    let activation = match (conv.activation, conv.sum) {
-        (_, Some(Sum::AfterActivation)) => None,
-        (Activation::None, _) => Some(outer),
-        (inner, _) => clipped(inner, outer),
-    };
-    if let Some(activation) = activation {
-        conv.activation = activation;
-    }
-    activation.is_some()
+    let inner = if conv.sum == Some(Sum::AfterActivation) { &mut conv.last } else { &mut conv.activation };
+    let both = in_a_row(*inner, outer);
+    *inner = both.unwrap_or(*inner);
+    both.is_some()
 }
 
 /// Takes in an operation with a constant or with another image.

@@ -45,7 +45,8 @@ pub(super) enum Op {
     Concat(usize),
 }
 
-/// A convolution with what was fused into it: `activation(conv(x) + bias + before) + after`.
+/// A convolution with what was fused into it: `activation(conv(x) + bias + before)`, or
+/// `last(activation(conv(x) + bias) + after)`.
 #[derive(Debug, Clone)]
 pub(super) struct Conv {
     /// Its input's layout is chosen when it is placed.
@@ -57,6 +58,8 @@ pub(super) struct Conv {
     pub(super) activation: Activation,
     /// Whether the second input is added, and where.
     pub(super) sum: Option<Sum>,
+    /// What is applied to a sum after the activation.
+    pub(super) last: Activation,
 }
 
 /// Where another image of the output's shape is added to a convolution.

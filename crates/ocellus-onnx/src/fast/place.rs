@@ -143,7 +143,7 @@ impl<'g> Placer<'g> {
         }
         let (inner, after) = match conv.sum {
             Some(Sum::BeforeActivation) => (Activation::None, conv.activation),
-            Some(Sum::AfterActivation) | None => (conv.activation, Activation::None),
+            Some(Sum::AfterActivation) | None => (conv.activation, conv.last),
         };
         let kernel = Conv::new(self.isa, spec, &conv.weights, &conv.bias, inner).ok()?;
         let mut reads = vec![if spec.input == Layout::Planar { self.plain(first)? } else { self.blocked(first)? }];

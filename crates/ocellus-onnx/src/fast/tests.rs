@@ -121,3 +121,44 @@ fn what_is_not_understood_is_left_to_tract() {
     assert_eq!(fused.convolutions, 2);
     assert_eq!(fused.parts, 2, "{fused:?}");
 }
+
+#[test]
+fn convolutions_take_in_quantised_silu() {
+    let model = Model::new().input("x", &[1, 3, 9, 7]);
+    let model = convolution(model, ("x", "a"), [20, 3, 3], vec![])
+        .quantised("a", "b", 0.02, 120)
+        .node("Sigmoid", &["b"], &["s"])
+        .quantised("s", "t", 0.004, 0)
+        .node("Mul", &["b", "t"], &["c"])
+        .quantised("c", "d", 0.02, 10);
+    let model = convolution(model, ("d", "y"), [4, 20, 1], vec![]).output("y");
+    let graph = Graph::parse(&model.bytes(), &Limits::default()).expect("it is sound");
+    let (plan, worst) = difference(&graph, 1);
+    assert!(worst <= 0.02, "{worst:e} of the range");
+    let fused = plan.outline().fused;
+    assert_eq!((fused.convolutions, fused.activations, fused.layout_changes), (2, 1, 1), "{fused:?}");
+}
+
+#[test]
+fn convolutions_take_in_quantisation() {
+    let model = Model::new().input("x", &[1, 3, 9, 7]).quantised("x", "q", 0.01, 100);
+    let model = convolution(model, ("q", "a"), [20, 3, 3], vec![ints("pads", &[1, 1, 1, 1])])
+        .node("Relu", &["a"], &["b"])
+        .quantised("b", "c", 0.02, 20);
+    let model = convolution(model, ("c", "d"), [20, 20, 1], vec![])
+        .quantised("d", "e", 0.03, 128)
+        .node("Add", &["e", "c"], &["f"])
+        .quantised("f", "g", 0.05, 90)
+        .node_with("MaxPool", &["g"], &["h"], vec![ints("kernel_shape", &[2, 2])])
+        .quantised("h", "y", 0.05, 90)
+        .output("y");
+    let graph = Graph::parse(&model.bytes(), &Limits::default()).expect("it is sound");
+    let rounded = graph.operators().get("QuantizeDequantize").copied();
+    assert_eq!(rounded, Some(5), "the last rounds an output: {:?}", graph.operators());
+    assert!(!graph.operators().contains_key("DequantizeLinearF32"), "{:?}", graph.operators());
+    let (plan, worst) = difference(&graph, 1);
+    // A sum that falls between two values may be rounded to either.
+    assert!(worst <= 0.05, "{worst:e} of the range");
+    let fused = plan.outline().fused;
+    assert_eq!((fused.convolutions, fused.activations, fused.sums), (2, 2, 1), "{fused:?}");
+}

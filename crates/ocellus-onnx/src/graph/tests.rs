@@ -8,7 +8,7 @@ use super::*;
 use crate::cpu::CpuPlan;
 use crate::samples;
 use crate::tensor::{ElementType, Tensor};
-use crate::testing::{Axis, Model, small_network};
+use crate::testing::{Axis, Model, int, ints, small_network};
 use tract_onnx::pb::tensor_proto::DataType;
 
 fn parse(model: &Model) -> Result<Graph, Error> {
@@ -111,20 +111,41 @@ fn a_batch_is_taken_where_the_file_leaves_it_open() {
 
 #[test]
 fn a_graph_that_is_bound_to_its_batch_says_so() {
-    let flat = Model::new()
+    let mean = Model::new()
         .input("x", &[1, 4])
-        .integers("one", &[2], &[1, 4])
-        .node("Reshape", &["x", "one"], &["y"])
+        .integers("axes", &[1], &[0])
+        .node_with("ReduceSum", &["x", "axes"], &["sum"], vec![int("keepdims", 1)])
+        .node("Add", &["x", "sum"], &["y"])
         .output("y");
-    let error = parse(&flat).and_then(|graph| graph.with_batch(2)).expect_err("the shape is fixed");
+    let error = parse(&mean).and_then(|graph| graph.with_batch(2)).expect_err("pictures would be mixed");
     assert!(matches!(error, Error::Batch { batch: 2, .. }) && error.to_string().contains("one by one"), "{error}");
-    let mixed = Model::new()
+    assert!(error.to_string().contains("beside it"), "{error}");
+    let lost = Model::new()
         .input("x", &[1, 4])
-        .integers("to", &[2], &[1, -1])
-        .node("Reshape", &["x", "to"], &["y"])
+        .node_with("ReduceMax", &["x"], &["y"], vec![ints("axes", &[0]), int("keepdims", 1)])
         .output("y");
-    let error = parse(&mixed).and_then(|graph| graph.with_batch(2)).expect_err("pictures would be mixed");
+    let error = parse(&lost).and_then(|graph| graph.with_batch(2)).expect_err("one row comes out");
     assert!(error.to_string().contains("first axis"), "{error}");
+}
+
+#[test]
+fn constants_that_carry_a_batch_of_one_are_generalised() {
+    let flat = Model::new()
+        .input("x", &[1, 4, 2])
+        .integers("to", &[2], &[1, -1])
+        .node("Reshape", &["x", "to"], &["flat"])
+        .integers("back", &[3], &[1, 4, 2])
+        .node("Reshape", &["flat", "back"], &["rows"])
+        .floats("token", &[1, 1, 2], &[5.0, 6.0])
+        .node_with("Concat", &["token", "rows"], &["y"], vec![int("axis", 1)])
+        .output("y");
+    let graph = parse(&flat).expect("it is sound");
+    let three = graph.with_batch(3).expect("its constants can be generalised");
+    assert_eq!(three.outputs()[0].shape, [3, 5, 2]);
+    let shape = vec![3, 4, 2];
+    let input = Tensor { data: (0_u8..24).map(f32::from).collect(), shape };
+    let outputs = CpuPlan::new(&three).and_then(|plan| plan.run(&[input])).expect("it runs");
+    assert_eq!(outputs[0].data[10..14], [5.0, 6.0, 8.0, 9.0], "the second picture after its token");
 }
 
 #[test]

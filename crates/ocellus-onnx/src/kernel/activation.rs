@@ -1,5 +1,24 @@
 //! Functions of one value, applied by the kernels that produce it or on their own.
 
+/// Evenly spaced values, `scale` times the whole numbers from `low` to `high`: those that quantised integers stand for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// Distance between neighbours, above 0.
+    pub scale: f32,
+    /// The least, a whole number within ±2^22, in steps from 0.
+    pub low: f32,
+    /// The greatest, likewise.
+    pub high: f32,
+}
+
+impl Grid {
+    /// The nearest value, of two the even one.
+    #[must_use]
+    pub fn nearest(self, x: f32) -> f32 {
+        (x / self.scale).max(self.low).min(self.high).round_ties_even() * self.scale
+    }
+}
+
 /// A function of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
@@ -40,6 +59,17 @@ pub enum Activation {
     Mish,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))`.
     GeluTanh,
+    /// The nearest value of a grid, of two the even one.
+    Quantise(Grid),
+    /// `x / (1 + exp(-x))` as quantised models compute it: `x`, its sigmoid and their product each on a grid.
+    QuantisedSilu {
+        /// That of the argument.
+        x: Grid,
+        /// That of its sigmoid.
+        gate: Grid,
+        /// That of the product.
+        product: Grid,
+    },
 }
 
 impl Activation {
@@ -67,6 +97,11 @@ impl Activation {
             Self::GeluTanh => {
                 let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
                 0.5 * x * (1.0 + inner.tanh())
+            }
+            Self::Quantise(grid) => grid.nearest(x),
+            Self::QuantisedSilu { x: grid, gate, product } => {
+                let x = grid.nearest(x);
+                product.nearest(x * gate.nearest(Self::Sigmoid.apply(x)))
             }
         }
     }

@@ -1,14 +1,15 @@
 //! Activations on vectors. The exponential reduces its argument to `n ln 2 + r` and uses the polynomial for `r` of
 //! Cephes' `expf`; `tanhf` near 0 is from the same library. Relative errors stay below 1e-6.
 
-use super::Activation;
 use super::simd::Simd;
+use super::{Activation, Grid};
+
+/// Adding and subtracting 1.5 * 2^23 rounds numbers within ±2^22 to the nearest integer, of two to the even one.
+const ROUND: f32 = 12_582_912.0;
 
 /// `exp(x)` of `x` held between `low` and `high`, which lie within -104 and 89.5.
 #[inline(always)]
 fn exp<const B: usize, S: Simd<B>>(s: S, x: S::V, low: f32, high: f32) -> S::V {
-    // Adding and subtracting 1.5 * 2^23 rounds to an integer.
-    const ROUND: f32 = 12_582_912.0;
     let x = s.min(s.splat(high), s.max(s.splat(low), x));
     let n = s.sub(s.mul_add(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND)), s.splat(ROUND));
     let r = s.mul_add(n, s.splat(-0.693_359_4), x);
@@ -54,6 +55,12 @@ pub fn clamp<const B: usize, S: Simd<B>>(s: S, x: S::V, low: S::V, high: S::V) -
     s.min(high, s.max(low, x))
 }
 
+#[inline(always)]
+fn quantise<const B: usize, S: Simd<B>>(s: S, x: S::V, grid: Grid) -> S::V {
+    let steps = clamp(s, s.div(x, s.splat(grid.scale)), s.splat(grid.low), s.splat(grid.high));
+    s.mul(s.sub(s.add(steps, s.splat(ROUND)), s.splat(ROUND)), s.splat(grid.scale))
+}
+
 /// The activation of one vector.
 #[inline(always)]
 fn apply<const B: usize, S: Simd<B>>(s: S, activation: Activation, x: S::V) -> S::V {
@@ -78,6 +85,11 @@ fn apply<const B: usize, S: Simd<B>>(s: S, activation: Activation, x: S::V) -> S
             // tanh(u) = 2 sigmoid(2u) - 1
             let twice = s.mul(s.mul_add(s.mul(x, x), s.splat(0.071_354_82), s.splat(1.595_769)), x);
             s.mul(x, sigmoid(s, twice))
+        }
+        Activation::Quantise(grid) => quantise(s, x, grid),
+        Activation::QuantisedSilu { x: grid, gate, product } => {
+            let x = quantise(s, x, grid);
+            quantise(s, s.mul(x, quantise(s, sigmoid(s, x), gate)), product)
         }
     }
 }
@@ -104,7 +116,9 @@ pub fn activate<const B: usize, S: Simd<B>>(s: S, activation: Activation, vector
         Activation::Exp,
         Activation::Tanh,
         Activation::Mish,
-        Activation::GeluTanh
+        Activation::GeluTanh,
+        Activation::Quantise(_),
+        Activation::QuantisedSilu { .. }
     );
 }
 

@@ -26,7 +26,7 @@ mod shape;
 mod simd;
 mod tasks;
 
-pub use activation::Activation;
+pub use activation::{Activation, Grid};
 pub use buffer::Buffer;
 pub use conv::{Conv, ConvSpec, Residual};
 pub use elementwise::{Binary, activate, binary, binary_channels, binary_scalar};

@@ -13,6 +13,8 @@ use super::build::{Builder, kind_of};
 use super::infer::Outcome;
 use super::step::{Binary, Compare, Kind, Logic, Op, Unary, ValueId};
 use crate::burn_plan::Precision;
+use crate::kernel::Grid;
+use crate::rewrite::QuantizeDequantize;
 
 /// Devices take whole exponents as integers, and fail on those that do not fit.
 const LARGEST_POWER: f32 = 65_536.0;
@@ -38,6 +40,9 @@ fn element_wise(b: &mut Builder<'_>, node: &TypedNode, op: &dyn ElementWiseMiniO
     if b.info(x).kind == Kind::Bool && matches!(name.as_str(), "Not" | "BitNot") {
         return b.emit(Op::Logic(Logic::Not), &[x]);
     }
+    if let Some(op) = op.downcast_ref::<QuantizeDequantize>() {
+        return quantise(b, x, op.0);
+    }
     let unary = unary(op, &name).ok_or("there is no translation for this operator")?;
     if let Unary::Power { exponent } = unary
         && (exponent.is_nan() || exponent.abs() > LARGEST_POWER)
@@ -45,6 +50,16 @@ fn element_wise(b: &mut Builder<'_>, node: &TypedNode, op: &dyn ElementWiseMiniO
         return Err(format!("a power of {exponent} is not supported"));
     }
     b.emit(Op::Unary(unary), &[x])
+}
+
+/// Rounds to a grid.
+fn quantise(b: &mut Builder<'_>, x: ValueId, grid: Grid) -> Outcome<ValueId> {
+    let scale = f64::from(grid.scale);
+    let steps = b.emit(Op::BinaryScalar(Binary::Div, scale), &[x])?;
+    let steps = b.emit(Op::BinaryScalar(Binary::Max, f64::from(grid.low)), &[steps])?;
+    let steps = b.emit(Op::BinaryScalar(Binary::Min, f64::from(grid.high)), &[steps])?;
+    let steps = b.emit(Op::Unary(Unary::RoundToEven), &[steps])?;
+    b.emit(Op::BinaryScalar(Binary::Mul, scale), &[steps])
 }
 
 fn unary(op: &dyn ElementWiseMiniOp, name: &str) -> Option<Unary> {

@@ -41,6 +41,11 @@ impl Filled {
         npy(&self.0.path().join(name).join(format!("{k}.input.npy")))
     }
 
+    /// Another file of a model's.
+    pub fn tensor(&self, name: &str, file: &Path) -> Tensor {
+        npy(&self.0.path().join(name).join(file))
+    }
+
     pub fn output(&self, name: &str, k: usize, ix: usize) -> Tensor {
         npy(&self.0.path().join(name).join(format!("{k}.output{ix}.npy")))
     }

@@ -2,7 +2,9 @@
 
 mod architectures;
 mod conformance;
+mod dynamic;
 mod models;
+mod quantised;
 #[path = "../../src/samples.rs"]
 mod samples;
 mod support;

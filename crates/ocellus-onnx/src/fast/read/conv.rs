@@ -34,7 +34,8 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &TypedNode) -> Option<View> {
     let [height, width] = window.output(input[2], input[3])?;
     let output = [input[0], out_channels, height, width];
     let image = reader.image(&x, axes)?;
-    let conv = Conv { spec: kernel_spec, weights, bias, activation: Activation::None, sum: None };
+    let conv =
+        Conv { spec: kernel_spec, weights, bias, activation: Activation::None, sum: None, last: Activation::None };
     let id = reader.graph.add(Op::Conv(Box::new(conv)), vec![image], &output);
     Some(leave(reader, id, spec))
 }

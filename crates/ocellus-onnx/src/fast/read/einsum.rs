@@ -43,7 +43,8 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &TypedNode) -> Option<View> {
     }
     let image = reader.image(&x, plan.axes.clone())?;
     let weights = sum.arranged(&plan, &shape, &data)?;
-    let conv = Conv { spec, weights, bias: vec![0.0; out], activation: Activation::None, sum: None };
+    let conv =
+        Conv { spec, weights, bias: vec![0.0; out], activation: Activation::None, sum: None, last: Activation::None };
     let id = reader.graph.add(Op::Conv(Box::new(conv)), vec![image], &output);
     Some(sum.view(&plan, id, output))
 }

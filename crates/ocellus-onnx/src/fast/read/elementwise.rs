@@ -12,6 +12,7 @@ use super::Reader;
 use crate::fast::ir::{Id, Map, Op};
 use crate::fast::view::{View, offsets};
 use crate::kernel::{Activation, Binary};
+use crate::rewrite::QuantizeDequantize;
 
 /// Elements that a constant may be spread to.
 const SPREAD: usize = 1 << 22;
@@ -45,6 +46,9 @@ fn function(op: &dyn ElementWiseMiniOp) -> Option<Map> {
     }
     if op.downcast_ref::<GeluApproximate>().is_some_and(|op| !op.fast_impl) {
         return Some(Map::Activation(Activation::GeluTanh));
+    }
+    if let Some(op) = op.downcast_ref::<QuantizeDequantize>() {
+        return Some(Map::Activation(Activation::Quantise(op.0)));
     }
     Some(Map::Activation(match op.name().as_str() {
         "Silu" => Activation::Silu,

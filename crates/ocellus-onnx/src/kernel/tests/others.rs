@@ -68,6 +68,12 @@ fn activations() {
         Activation::Tanh,
         Activation::Mish,
         Activation::GeluTanh,
+        Activation::Quantise(Grid { scale: 0.1, low: -100.0, high: 155.0 }),
+        Activation::QuantisedSilu {
+            x: Grid { scale: 0.1, low: -100.0, high: 155.0 },
+            gate: Grid { scale: 0.007, low: 0.0, high: 255.0 },
+            product: Grid { scale: 0.06, low: -5.0, high: 250.0 },
+        },
     ];
     for isa in Isa::available() {
         for activation in all {

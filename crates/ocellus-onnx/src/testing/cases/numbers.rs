@@ -54,6 +54,7 @@ fn powers() -> Vec<Case> {
 fn activations() -> Vec<Case> {
     let swish = Model::new().input("x", &[2, 3, 4]).node("Sigmoid", &["x"], &["s"]).node("Mul", &["x", "s"], &["y"]);
     let prelu = Model::new().input("x", &[1, 3, 2, 2]).floats("slope", &[3, 1, 1], &[0.1, 0.2, 0.3]);
+    let grid = Model::new().input("x", &[2, 3, 4]).quantised("x", "y", 0.1, 118).output("y");
     let clip = Model::new().input("x", &[6]).floats("min", &[], &[-0.5]).node("Clip", &["x", "min"], &["y"]);
     vec![
         Case::new("leaky relu", through("LeakyRelu", 13, vec![float("alpha", 0.1)])),
@@ -66,6 +67,7 @@ fn activations() -> Vec<Case> {
         Case::new("gelu, tanh", through("Gelu", 20, vec![text("approximate", "tanh")])),
         Case::new("swish", swish.output("y")),
         Case::new("prelu", prelu.node("PRelu", &["x", "slope"], &["y"]).output("y")),
+        Case::new("quantised and dequantised", grid),
         Case::new("clip, one bound", clip.output("y")),
     ]
 }
