@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build demo test test-gpu test-vm lint doc fmt bench bench-counts bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build demo test test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -55,6 +55,10 @@ bench: build ## measure: models against ONNX Runtime, and the daemon from end to
 
 bench-counts: build ## what models cost before they run, and what a frame launches on a Vulkan device (minutes on lavapipe)
 	scripts/bench counts
+
+bench-tracks: build ## tracks and counts on the simulated conveyor, next to a plain IoU tracker
+	cargo build $(CARGO_PROFILE) --locked --example conveyor_frames
+	scripts/bench tracks
 
 bench-gpu: ## measure on this machine's GPU against ONNX Runtime WebGPU and PyTorch CUDA (less than ten minutes)
 	scripts/bench-gpu

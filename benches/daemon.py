@@ -16,6 +16,7 @@ import tempfile
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
+MOSQUITTO = "/usr/sbin/mosquitto" if os.path.exists("/usr/sbin/mosquitto") else "mosquitto"
 
 
 def free_port():
@@ -41,13 +42,17 @@ def children(pid):
     return [int(p) for p in out.split()]
 
 
+def source(args, i):
+    return args.source.format(i=i) if args.source else f"file:{args.clip}?loop=true&realtime=true"
+
+
 def configuration(folder, port, args, cameras):
     lines = ['site = "bench"', 'node = "node"', f'device = "{args.device}"']
     lines += ["[mqtt]", f'url = "mqtt://127.0.0.1:{port}"', "[models.m]", f'path = "{args.model}"']
     if args.profile:
         lines.append(f'profile = "{args.profile}"')
     for i in range(cameras):
-        lines += [f"[cameras.c{i}]", f'source = "file:{args.clip}?loop=true&realtime=true"']
+        lines += [f"[cameras.c{i}]", f'source = "{source(args, i)}"']
     path = folder / "ocellus.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -63,9 +68,8 @@ def measure(args, cameras):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-        mosquitto = "/usr/sbin/mosquitto" if os.path.exists("/usr/sbin/mosquitto") else "mosquitto"
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        broker = subprocess.Popen([mosquitto, "-c", str(folder / "mosquitto.conf")], **quiet)
+        broker = subprocess.Popen([MOSQUITTO, "-c", str(folder / "mosquitto.conf")], **quiet)
         time.sleep(0.5)
         config = configuration(folder, port, args, cameras)
         daemon = subprocess.Popen([args.ocellus, "run", "--config", str(config)], **quiet)
@@ -144,7 +148,9 @@ def main():
     parser.add_argument("--ocellus", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--profile")
-    parser.add_argument("--clip", required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--clip")
+    what.add_argument("--source", help="a source as in the configuration; `{i}` is the camera's number")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--cameras", type=int, nargs="+", default=[1, 4, 8])

@@ -4,7 +4,7 @@
 //! cargo run --release --example conveyor_frames -- --seed 1 --count 20 --stride 25 OUT
 //! ```
 //!
-//! `OUT/images/*.jpg` (or `.png` with `--format png`) and `OUT/instances.json`. `--seeds N` takes as many seeds in a
+//! `OUT/images/*.jpg` (or `.png` with `--format png`, or none with `--format none`) and `OUT/instances.json`. `--seeds N` takes as many seeds in a
 //! row, `--count` frames of each; `--stride` is how many frames (at `--fps`) lie between two that are written.
 //! Parts that are hardly visible are in the annotations as `iscrowd`, which COCO's rules neither reward nor punish.
 
@@ -19,16 +19,25 @@ use ocellus::camera::sim::{Conveyor, ConveyorOptions, LABELS, SimFrame, TruthBox
 use serde_json::{Value, json};
 
 const USAGE: &str = "usage: conveyor_frames [--seed S] [--seeds N] [--count N] [--stride K] [--fps F] \
-[--size WxH] [--format jpg|png] [--quality 1..100] OUT";
+[--size WxH] [--format jpg|png|none] [--quality 1..100] OUT";
 
 struct Args {
     options: ConveyorOptions,
     seeds: u64,
     count: u64,
     stride: u64,
-    png: bool,
+    format: Format,
     quality: u8,
     out: PathBuf,
+}
+
+/// How pictures are written.
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Jpg,
+    Png,
+    /// Not at all.
+    None,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -43,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let start = Instant::now();
             let frame = conveyor.frame(n)?;
             rendering += start.elapsed();
-            let extension = if args.png { "png" } else { "jpg" };
+            let extension = if args.format == Format::Png { "png" } else { "jpg" };
             let name = format!("s{seed:05}_f{n:06}.{extension}");
             save(&args, &args.out.join("images").join(&name), &frame)?;
             let image = images.len() + 1;
@@ -79,7 +88,10 @@ fn annotation(id: usize, image: usize, truth: &TruthBox, width: u32, height: u32
 
 fn save(args: &Args, path: &Path, frame: &SimFrame) -> Result<(), Box<dyn Error>> {
     let (width, height) = (frame.image.width(), frame.image.height());
-    if args.png {
+    if args.format == Format::None {
+        return Ok(());
+    }
+    if args.format == Format::Png {
         image::save_buffer(path, frame.image.pixels(), width, height, image::ExtendedColorType::Rgb8)?;
     } else {
         let mut encoder = Encoder::new_file(path, args.quality)?;
@@ -95,7 +107,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Box<dyn Error>
         seeds: 1,
         count: 20,
         stride: 25,
-        png: false,
+        format: Format::Jpg,
         quality: 92,
         out: PathBuf::new(),
     };
@@ -115,7 +127,14 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Box<dyn Error>
                 let (w, h) = value.split_once('x').ok_or(USAGE)?;
                 (args.options.width, args.options.height) = (w.parse()?, h.parse()?);
             }
-            "format" => args.png = value == "png",
+            "format" => {
+                args.format = match &*value {
+                    "jpg" => Format::Jpg,
+                    "png" => Format::Png,
+                    "none" => Format::None,
+                    _ => return Err(format!("there is no format {value}\n{USAGE}").into()),
+                }
+            }
             "quality" => args.quality = value.parse()?,
             _ => return Err(format!("there is no --{name}\n{USAGE}").into()),
         }

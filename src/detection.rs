@@ -6,6 +6,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::status::CameraState;
+
 /// The `schema` field of [`Detections`].
 pub const SCHEMA: &str = "ocellus.detections/1";
 
@@ -145,6 +147,10 @@ pub struct Detections {
     pub node: String,
     /// The camera, as configured.
     pub camera: String,
+    /// What is wrong with the camera, where its pictures are not to be trusted: `frozen` or `blind`; absent where all is
+    /// well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera_state: Option<CameraState>,
     /// Which frame.
     pub frame: FrameRef,
     /// Which model.

@@ -6,6 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use crate::status::CameraState;
+
 /// The largest width or height that any room accepts, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
 /// The largest picture that any room accepts, in pixels (8K is 33 million).
@@ -202,6 +204,8 @@ pub struct Frame {
     pub captured_at: DateTime<Utc>,
     /// Monotonic time of capture: what latencies are measured from.
     pub captured: Instant,
+    /// What its camera was when it came: `Ok`, or `Frozen` or `Blind` where pictures are not to be trusted.
+    pub state: CameraState,
     /// The picture.
     pub image: Image,
 }

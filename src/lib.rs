@@ -4,9 +4,10 @@
 //! neighbours. Only [`daemon`] knows all of them.
 //!
 //! ```text
-//! camera ─► frame ─► gpu, model ─► detection ─► publish   MQTT
-//!                                          ├──► web       page, live view
-//!                                          └──► evidence ─► ship   object stores
+//! camera ─► frame ─► gpu, model ─► detection ─► scene ─► event ─► publish   MQTT
+//!                                                  └───► detection ─┬► publish
+//!                                                                   ├► web       page, live view
+//!                                                                   └► evidence ─► ship   object stores
 //! ```
 
 #![forbid(unsafe_code)]
@@ -26,9 +27,12 @@ pub mod model;
 pub mod detection;
 pub mod draw;
 pub mod eval;
+
 pub mod event;
+pub mod scene;
 
 pub mod evidence;
+pub mod outbox;
 pub mod publish;
 pub mod ship;
 pub mod status;

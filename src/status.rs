@@ -82,6 +82,41 @@ pub struct Percentiles {
     pub p99: f64,
 }
 
+/// What a camera's pictures are worth, by the last look at them. Thresholds are in `[cameras.NAME.trust]`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Trust {
+    /// Share of the picture that has not changed for 3 s, 0..=1.
+    #[serde(serialize_with = "thousandths")]
+    pub still: f32,
+    /// Standard deviation of the brightness, in levels of 255.
+    #[serde(serialize_with = "thousandths")]
+    pub contrast: f32,
+    /// Brightness that 95 % of the picture does not exceed, in levels of 255.
+    #[serde(serialize_with = "thousandths")]
+    pub highlights: f32,
+    /// Share of the picture that is white, 0..=1.
+    #[serde(serialize_with = "thousandths")]
+    pub burnt: f32,
+    /// Fine detail against its own average, which is 1; absent where the view has too little detail, or none is known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "some_thousandths")]
+    pub sharpness: Option<f32>,
+    /// How far the view has moved against its reference, as a share of the longer side; 1 for another view. Absent where
+    /// too little stands still in it.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "some_thousandths")]
+    pub moved: Option<f32>,
+}
+
+// `serialize_with` hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn thousandths<S: Serializer>(v: &f32, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_f64((f64::from(*v) * 1e3).round() / 1e3)
+}
+
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref)]
+fn some_thousandths<S: Serializer>(v: &Option<f32>, s: S) -> Result<S::Ok, S::Error> {
+    thousandths(&v.unwrap_or_default(), s)
+}
+
 /// One camera's rates since the last [`Stats`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CameraStats {
@@ -93,10 +128,39 @@ pub struct CameraStats {
     pub dropped: u64,
     /// Frames scored since the start.
     pub scored: u64,
+    /// Events since the start.
+    pub events: u64,
+    /// Frames left out since the start because nothing had changed, where `motion` asks for that.
+    pub unchanged: u64,
     /// Objects seen since the start, by label. A count of detections, not of things.
     pub objects: BTreeMap<String, u64>,
     /// From capture until the detections were known.
     pub latency_ms: Percentiles,
+    /// What its pictures are worth; absent before the first one, and where nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+}
+
+/// What waits until it is delivered, and what could not.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct OutboxStats {
+    /// Events that wait.
+    pub events: u64,
+    /// Pieces of evidence that wait.
+    pub evidence: u64,
+    /// Bytes that all of it takes.
+    pub bytes: u64,
+    /// Items that are only in memory: a crash would lose them.
+    pub in_memory: u64,
+    /// When the oldest that waits was made.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "optional_milliseconds")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub oldest_at: Option<DateTime<Utc>>,
+    /// Items given up because there was no room, or lost with a disk, since the start.
+    pub dropped: u64,
+    /// Why the disk takes nothing, while that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// The message on `{prefix}/{site}/{node}/stats`.
@@ -120,8 +184,19 @@ pub struct Stats {
     pub evidence_kept: u64,
     /// Evidence items lost since the start, because the store failed or was too slow.
     pub evidence_dropped: u64,
+    /// The outbox.
+    pub outbox: OutboxStats,
 }
 
 fn milliseconds<S: Serializer>(t: &DateTime<Utc>, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(&t.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+// `serialize_with` hands over a reference.
+#[allow(clippy::ref_option)]
+fn optional_milliseconds<S: Serializer>(t: &Option<DateTime<Utc>>, s: S) -> Result<S::Ok, S::Error> {
+    match t {
+        Some(t) => milliseconds(t, s),
+        None => s.serialize_none(),
+    }
 }

@@ -2,6 +2,7 @@
 
 import * as format from "/format.js";
 
+const ARROWS = { left: "←", right: "→", up: "↑", down: "↓" };
 const STATES = { connecting: "Connecting", ok: "OK", frozen: "Frozen", blind: "Blind", off: "Off" };
 /** Labels that are listed before someone asks for all. */
 const FEW = 8;
@@ -66,7 +67,7 @@ export class Camera {
       state: part(".state .lamp"), since: part(".since"), view: part(".view"),
       canvas: part("canvas"), veil: part(".veil strong"), why: part(".veil span"), age: part(".age"), captured: part(".captured"),
       size: part(".size"), counts: part(".counts ol"), total: part(".total"), more: part(".counts button"),
-      seen: part(".seen ol"), kept: part(".kept ol"),
+      rules: part(".rules"), seen: part(".seen ol"), kept: part(".kept ol"),
     };
     this.numbers = Object.fromEntries([...this.element.querySelectorAll("[data-of]")].map((b) => [b.dataset.of, b]));
     this.pen = this.parts.canvas.getContext("2d");
@@ -132,6 +133,7 @@ export class Camera {
       write(numbers[p], stats?.scored ? format.milliseconds(stats.latency_ms[p]) : "–");
     }
     this.showCounts(state.counts);
+    this.showRules(state.rules);
     this.showSeen(state.recent);
     this.showKept(state.kept);
   }
@@ -153,6 +155,21 @@ export class Camera {
     parts.more.hidden = counts.length <= FEW;
     parts.more.setAttribute("aria-expanded", String(this.all));
     write(parts.more, this.all ? "Show fewer" : `Show ${counts.length - FEW} more`);
+  }
+
+  /** Running counts: of a line for each direction, of a zone what is inside and what came in. */
+  showRules(rules) {
+    const { parts } = this;
+    const rows = rules.flatMap((rule) => (rule.crossed
+      ? Object.entries(rule.crossed).map(([way, tally]) => ({ name: `${rule.rule} ${ARROWS[way] ?? way}`, tally, more: [] }))
+      : [{ name: rule.rule, tally: rule.entered, more: [`${format.count(rule.present)} inside`] }]));
+    fill(parts.rules, rows, (r) => r.name, () => template("rule"), (row, r) => {
+      write(row.querySelector("dt"), r.name);
+      write(row.querySelector("b"), format.count(r.tally.total));
+      const groups = Object.entries(r.tally.groups ?? {}).map(([name, n]) => `${name} ${format.count(n)}`);
+      write(row.querySelector("span"), [...groups.reverse(), ...r.more].join(" · "));
+    });
+    parts.rules.hidden = rows.length === 0;
   }
 
   showSeen(moments) {

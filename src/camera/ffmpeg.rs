@@ -17,7 +17,7 @@ mod probe;
 
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
-use std::process::ChildStdout;
+use std::process::{ChildStdout, Command};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,14 +37,17 @@ use super::{Reader, Shot};
 use crate::frame::{Image, PixelFormat};
 
 /// What the programs end with too general a word for, by what they say on the way.
-const PLAIN_WORDS: [(&str, &str); 2] = [
+const PLAIN_WORDS: [(&str, &str); 3] = [
     ("Format not on whitelist", "it is a playlist, or in another format that is not read"),
+    ("No device available for decoder", "the hardware that `hwaccel` asks for is not there"),
     ("Failed to resolve hostname", "the name of its host is not known"),
 ];
 /// A mark that is so late after its picture does not come.
 const OVERDUE: Duration = Duration::from_secs(1);
 /// The longest answer of ffprobe that is read.
 const ANSWER: u64 = 1024 * 1024;
+/// The largest still that is fetched, in bytes.
+const STILL: u64 = 64 * 1024 * 1024;
 
 /// Which programs read video, and how long they may be silent.
 #[derive(Debug, Clone)]
@@ -239,42 +242,65 @@ fn fill(from: &mut impl Read, mut room: &mut [u8]) -> Filled {
 /// Asks ffprobe what is in the stream. `None` where the signal came first.
 fn probe(input: &Input, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Stream>, CameraError> {
     let command = args::ffprobe(&tools.ffprobe, input);
+    let Some(json) = answer(command, input, tools.probe_limit, ANSWER, stop)? else { return Ok(None) };
+    match probe::parse(&json) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(ProbeError::Size(error)) => Err(CameraError::Size { from: input.to_string(), error }),
+        Err(other) => Err(failed(input, &other.to_string())),
+    }
+}
+
+/// The bytes of one picture, as the camera gives them. `None` where the signal came first.
+pub(super) fn fetch(network: &Network, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Vec<u8>>, CameraError> {
+    let input = Input::Network(network.clone());
+    answer(args::still(&tools.ffmpeg, &input), &input, tools.silence_limit, STILL, stop)
+}
+
+/// All that a program writes, up to a limit, within a time. `None` where the signal came first.
+fn answer(
+    command: Command,
+    input: &Input,
+    within: Duration,
+    most: u64,
+    stop: &Stop,
+) -> Result<Option<Vec<u8>>, CameraError> {
+    let program = PathBuf::from(command.get_program());
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (mut child, stdout) = Leashed::spawn(command, input.stdin().as_deref(), input.is_network())?;
     let (sender, answer) = sync_channel(1);
-    spawn("ffprobe-stdout", &tools.ffprobe, move || {
-        let mut json = Vec::new();
-        let read = stdout.take(ANSWER).read_to_end(&mut json);
+    spawn(&format!("{name}-stdout"), &program, move || {
+        let mut bytes = Vec::new();
+        let read = stdout.take(most).read_to_end(&mut bytes);
         // Nobody listens any more where the time was up.
-        let _ = sender.send(read.map(|_| json));
+        let _ = sender.send(read.map(|_| bytes));
     })?;
-    let open = |reason: String| CameraError::Open { from: input.to_string(), reason: input.redacted().apply(&reason) };
     let began = Instant::now();
-    let json = loop {
+    let bytes = loop {
         match answer.recv_timeout(GLANCE) {
-            Ok(json) => break json.map_err(|e| open(e.to_string()))?,
+            Ok(bytes) => break bytes.map_err(|e| failed(input, &e.to_string()))?,
             Err(RecvTimeoutError::Timeout) if stop.is_set() => return Ok(None),
-            Err(RecvTimeoutError::Timeout) if began.elapsed() > tools.probe_limit => {
-                return Err(CameraError::Stalled { from: input.to_string(), after: tools.probe_limit });
+            Err(RecvTimeoutError::Timeout) if began.elapsed() > within => {
+                return Err(CameraError::Stalled { from: input.to_string(), after: within });
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(open("ffprobe gave no answer".to_owned())),
+            Err(RecvTimeoutError::Disconnected) => return Err(failed(input, &format!("{name} gave no answer"))),
         }
     };
-    let status = child.end().map_err(|e| open(e.to_string()))?;
-    if let (false, Input::Network(network)) = (status.success(), input)
+    let status = child.end().map_err(|e| failed(input, &e.to_string()))?;
+    if status.success() {
+        return Ok(Some(bytes));
+    }
+    if let Input::Network(network) = input
         && child.has_said("401 Unauthorized")
     {
         return Err(CameraError::Refused { from: input.to_string(), known: network.url.has_login() });
     }
-    if !status.success() {
-        let said = reason(&child);
-        return Err(open(if said.is_empty() { format!("ffprobe ended with {status}") } else { said }));
-    }
-    match probe::parse(&json) {
-        Ok(stream) => Ok(Some(stream)),
-        Err(ProbeError::Size(error)) => Err(CameraError::Size { from: input.to_string(), error }),
-        Err(other) => Err(open(other.to_string())),
-    }
+    let said = reason(&child);
+    Err(failed(input, if said.is_empty() { format!("{name} ended with {status}") } else { said }.as_str()))
+}
+
+fn failed(input: &Input, reason: &str) -> CameraError {
+    CameraError::Open { from: input.to_string(), reason: input.redacted().apply(reason) }
 }
 
 /// The child's last words, without the name of the file or pipe, which the error already has.

@@ -36,6 +36,16 @@ pub fn read(path: &Path) -> Result<Image, CameraError> {
     image_of(decoded).map_err(|e| wrong(e.to_string()))
 }
 
+/// Reads the bytes of one picture as RGB, within the same limits; else says what is wrong.
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+    let mut reader = ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
+    reader.limits(limits());
+    let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height).map_err(|e| e.to_string())?;
+    image_of(DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?).map_err(|e| e.to_string())
+}
+
 /// The pictures in a directory, in the order of their names, by the ends of their names. Directories in it are
 /// left out.
 ///

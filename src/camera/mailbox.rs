@@ -1,13 +1,16 @@
 //! Where a camera leaves its newest frame, and where the engine finds it.
 //!
 //! A [`Mailbox`] holds one frame. A newer one replaces it and the older counts as dropped, so that a slow consumer
-//! sees the present and memory stays bounded. A [`Notifier`] is shared by many mailboxes, so that one thread can
-//! wait for a frame in any of them.
+//! sees the present and memory stays bounded. One with room for more ([`Mailbox::queue`]) is for lines on which every
+//! part must be seen: what is in it stays, and a frame that finds no room is lost, which the camera hears of. A
+//! [`Notifier`] is shared by many mailboxes, so that one thread can wait for a frame in any of them.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::frame::Frame;
+use crate::status::Trust;
 
 /// Tells one waiting thread that something happened in one of many mailboxes.
 #[derive(Debug, Default)]
@@ -50,69 +53,123 @@ impl Notifier {
 
 #[derive(Debug, Default)]
 struct Slot {
-    frame: Option<Frame>,
+    frames: VecDeque<Frame>,
     closed: bool,
     captured: u64,
     dropped: u64,
+    unchanged: u64,
+    trust: Option<Trust>,
 }
 
-/// Room for one frame; the newest wins.
+/// What is done where there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Full {
+    /// The newest frame takes the place of the one that is there.
+    Replace,
+    /// The newest frame is lost.
+    Lose,
+}
+
+/// Room for frames. See the module.
 #[derive(Debug)]
 pub struct Mailbox {
     slot: Mutex<Slot>,
     changed: Condvar,
     notifier: Arc<Notifier>,
+    room: usize,
+    full: Full,
 }
 
 impl Mailbox {
     /// An empty mailbox that tells `notifier` about each frame and about its closing.
     #[must_use]
     pub fn new(notifier: Arc<Notifier>) -> Self {
-        Self { slot: Mutex::default(), changed: Condvar::new(), notifier }
+        Self::with(notifier, 1, Full::Replace)
     }
 
-    /// Leaves a frame. One that nobody took yet is dropped and counted. Ignored once closed.
-    pub fn put(&self, frame: Frame) {
+    /// An empty mailbox with room for so many frames, none of which gives way to a newer one.
+    #[must_use]
+    pub fn queue(notifier: Arc<Notifier>, room: usize) -> Self {
+        Self::with(notifier, room.max(1), Full::Lose)
+    }
+
+    fn with(notifier: Arc<Notifier>, room: usize, full: Full) -> Self {
+        Self { slot: Mutex::default(), changed: Condvar::new(), notifier, room, full }
+    }
+
+    /// Leaves a frame. Where there is no room one frame is dropped and counted; `false` where that breaks the promise of
+    /// a queue. Ignored once closed.
+    pub fn put(&self, frame: Frame) -> bool {
         let mut slot = self.lock();
         if slot.closed {
-            return;
+            return true;
         }
         slot.captured += 1;
-        if slot.frame.replace(frame).is_some() {
+        if slot.frames.len() >= self.room {
             slot.dropped += 1;
+            if self.full == Full::Lose {
+                return false;
+            }
+            slot.frames.pop_front();
         }
+        slot.frames.push_back(frame);
         drop(slot);
         self.changed.notify_all();
         self.notifier.notify();
+        true
     }
 
-    /// Waits until the last frame was taken, at most `timeout`, and says whether it was. Where only one thread puts
-    /// frames in, its next one drops none.
+    /// Counts a frame that is left out because nothing has changed in it.
+    pub fn leave_out(&self) {
+        let mut slot = self.lock();
+        slot.captured += 1;
+        slot.unchanged += 1;
+    }
+
+    /// Notes what the camera's pictures are worth.
+    pub fn set_trust(&self, trust: Trust) {
+        self.lock().trust = Some(trust);
+    }
+
+    /// What the camera's pictures are worth, by the last look.
+    #[must_use]
+    pub fn trust(&self) -> Option<Trust> {
+        self.lock().trust
+    }
+
+    /// Frames since the start that were left out because nothing had changed.
+    #[must_use]
+    pub fn unchanged(&self) -> u64 {
+        self.lock().unchanged
+    }
+
+    /// Waits until there is room, at most `timeout`, and says whether there is. Where only one thread puts frames in, its
+    /// next one drops none.
     #[must_use]
     pub fn wait_for_room(&self, timeout: Duration) -> bool {
-        let occupied = |slot: &mut Slot| slot.frame.is_some() && !slot.closed;
+        let occupied = |slot: &mut Slot| slot.frames.len() >= self.room && !slot.closed;
         let slot =
             self.changed.wait_timeout_while(self.lock(), timeout, occupied).unwrap_or_else(PoisonError::into_inner).0;
-        slot.frame.is_none()
+        slot.frames.len() < self.room
     }
 
-    /// Takes the frame, if there is one.
+    /// Takes the oldest frame, if there is one.
     #[must_use]
     pub fn try_take(&self) -> Option<Frame> {
-        let frame = self.lock().frame.take();
+        let frame = self.lock().frames.pop_front();
         if frame.is_some() {
             self.changed.notify_all();
         }
         frame
     }
 
-    /// Takes the frame; waits for one at most `timeout`. `None` at once where the mailbox is closed and empty.
+    /// Takes the oldest frame; waits for one at most `timeout`. `None` at once where the mailbox is closed and empty.
     #[must_use]
     pub fn take(&self, timeout: Duration) -> Option<Frame> {
         let until = Instant::now() + timeout;
         let mut slot = self.lock();
         loop {
-            if let Some(frame) = slot.frame.take() {
+            if let Some(frame) = slot.frames.pop_front() {
                 self.changed.notify_all();
                 return Some(frame);
             }
@@ -135,7 +192,7 @@ impl Mailbox {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let slot = self.lock();
-        slot.closed && slot.frame.is_none()
+        slot.closed && slot.frames.is_empty()
     }
 
     /// Frames put in since the start.
@@ -144,7 +201,7 @@ impl Mailbox {
         self.lock().captured
     }
 
-    /// Frames since the start that were replaced by a newer one before anyone took them.
+    /// Frames since the start that were replaced by a newer one before anyone took them, or found no room.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
@@ -164,6 +221,7 @@ mod tests {
 
     use super::*;
     use crate::frame::{Image, PixelFormat};
+    use crate::status::CameraState;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -174,6 +232,7 @@ mod tests {
             seq,
             captured_at: DateTime::UNIX_EPOCH,
             captured: Instant::now(),
+            state: CameraState::Ok,
             image: Image::new(1, 1, PixelFormat::Rgb8, pixels).unwrap(),
         }
     }
@@ -186,10 +245,23 @@ mod tests {
     fn the_newest_frame_wins() {
         let mailbox = empty();
         assert!(mailbox.try_take().is_none());
-        (0..5).for_each(|seq| mailbox.put(frame("a", seq)));
+        assert!((0..5).all(|seq| mailbox.put(frame("a", seq))));
         assert_eq!(mailbox.try_take().unwrap().seq, 4);
         assert!(mailbox.try_take().is_none());
         assert_eq!((mailbox.captured(), mailbox.dropped()), (5, 4));
+    }
+
+    #[test]
+    fn a_queue_keeps_what_it_has_and_says_what_it_loses() {
+        let mailbox = Mailbox::queue(Arc::new(Notifier::new()), 3);
+        assert_eq!([0, 1, 2, 3, 4].map(|seq| mailbox.put(frame("a", seq))), [true, true, true, false, false]);
+        assert_eq!((mailbox.captured(), mailbox.dropped()), (5, 2));
+        assert_eq!(mailbox.try_take().unwrap().seq, 0);
+        assert!(mailbox.wait_for_room(LONG) && mailbox.put(frame("a", 5)));
+        mailbox.close();
+        let rest: Vec<u64> = std::iter::from_fn(|| mailbox.take(LONG)).map(|f| f.seq).collect();
+        assert_eq!(rest, [1, 2, 5]);
+        assert!(mailbox.is_finished());
     }
 
     #[test]
@@ -258,7 +330,7 @@ mod tests {
             .cloned()
             .map(|mailbox| {
                 thread::spawn(move || {
-                    (0..FRAMES).for_each(|seq| mailbox.put(frame("x", seq)));
+                    assert!((0..FRAMES).all(|seq| mailbox.put(frame("x", seq))));
                     mailbox.close();
                 })
             })

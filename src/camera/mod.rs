@@ -12,6 +12,7 @@ pub mod ffmpeg;
 pub mod images;
 pub mod mailbox;
 mod mjpeg;
+mod motion;
 pub mod onvif;
 pub mod options;
 mod pace;
@@ -19,8 +20,10 @@ mod pixels;
 mod pool;
 pub mod sim;
 pub mod source;
+mod stills;
 pub mod stop;
 pub mod supervise;
+mod trust;
 pub mod v4l;
 
 use std::time::{Duration, Instant};
@@ -32,6 +35,7 @@ use self::options::CameraOptions;
 use self::pace::Pacer;
 use self::sim::{Conveyor, ConveyorOptions};
 use self::source::{NetworkUrl, Source};
+use self::stills::StillsReader;
 use self::stop::Stop;
 use crate::frame::Image;
 
@@ -57,7 +61,10 @@ fn open(options: &CameraOptions, tools: &Ffmpeg, stop: &Stop) -> Result<Option<B
     }
     Ok(match &options.source {
         Source::Clip { path, .. } => boxed(FfmpegReader::file(path.clone(), tools, stop)?),
-        Source::Network(url) => boxed(FfmpegReader::network(network(url, options)?, tools, stop)?),
+        Source::Network(url) => match options.poll {
+            Some(every) => boxed(Some(StillsReader::new(network(url, options)?, tools, every))),
+            None => boxed(FfmpegReader::network(network(url, options)?, tools, stop)?),
+        },
         Source::Pictures { path, fps, .. } => boxed(Some(ImagesReader::open(path, *fps)?)),
         &Source::Conveyor { seed, fps, width, height } => {
             let conveyor = Conveyor::new(ConveyorOptions { seed, fps: fps.into(), width, height })?;
@@ -98,7 +105,7 @@ pub fn frames(source: &Source) -> Result<Frames, CameraError> {
     let options = CameraOptions::new(source.clone());
     let reader = open(&options, &tools, &stop)?;
     let pacer = (source.realtime() == Some(true)).then(Pacer::default);
-    Ok(Frames { options, tools, stop, reader, pacer })
+    Ok(Frames { options, tools, stop, reader, pacer, shown: Duration::ZERO })
 }
 
 /// The pictures of a source. See [`frames`].
@@ -110,9 +117,29 @@ pub struct Frames {
     reader: Option<Box<dyn Reader>>,
     /// Where the source's own pace is kept.
     pacer: Option<Pacer>,
+    /// How long the pictures so far are shown.
+    shown: Duration,
 }
 
 impl Frames {
+    /// The next picture, with the time at which the source shows it, the first one's being 0.
+    pub fn timed(&mut self) -> Option<Result<(Duration, Image), CameraError>> {
+        let shot = self.shot();
+        if !matches!(shot, Ok(Some(_))) {
+            self.reader = None;
+        }
+        let shot = match shot.transpose()? {
+            Ok(shot) => shot,
+            Err(error) => return Some(Err(error)),
+        };
+        if let Some(pacer) = &mut self.pacer {
+            std::thread::sleep(pacer.wait(Instant::now(), shot.lasts));
+        }
+        let at = self.shown;
+        self.shown += shot.lasts;
+        Some(Ok((at, shot.image)))
+    }
+
     fn shot(&mut self) -> Result<Option<Shot>, CameraError> {
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let shot = reader.next(&self.stop)?;
@@ -128,18 +155,7 @@ impl Iterator for Frames {
     type Item = Result<Image, CameraError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let shot = self.shot();
-        if !matches!(shot, Ok(Some(_))) {
-            self.reader = None;
-        }
-        let shot = match shot.transpose()? {
-            Ok(shot) => shot,
-            Err(error) => return Some(Err(error)),
-        };
-        if let Some(pacer) = &mut self.pacer {
-            std::thread::sleep(pacer.wait(Instant::now(), shot.lasts));
-        }
-        Some(Ok(shot.image))
+        self.timed().map(|frame| frame.map(|(_, image)| image))
     }
 }
 

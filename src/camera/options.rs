@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::capture::Capture;
 use super::error::CameraError;
 use super::source::{NetworkUrl, Source, SourceError};
-use crate::config::{CameraConfig, HwAccel, Transport};
+use crate::config::{CameraConfig, HwAccel, Transport, TrustConfig};
 use crate::secret::SecretPlace;
 
 /// How long a stream may give no picture before it counts as stalled.
@@ -30,6 +30,12 @@ pub struct CameraOptions {
     pub timeout: Duration,
     /// What a camera at this machine is asked to give.
     pub capture: Capture,
+    /// For a camera that gives one picture a request over HTTP: how often it is asked.
+    pub poll: Option<Duration>,
+    /// How much of a picture must have changed for it to be scored, in levels of 255; by default all are.
+    pub motion: Option<f32>,
+    /// When its pictures are not to be trusted.
+    pub trust: TrustConfig,
 }
 
 impl CameraOptions {
@@ -45,6 +51,9 @@ impl CameraOptions {
             hwaccel: HwAccel::default(),
             timeout: SILENCE,
             capture: Capture::default(),
+            poll: None,
+            motion: None,
+            trust: TrustConfig::default(),
         }
     }
 
@@ -54,19 +63,23 @@ impl CameraOptions {
     /// When the source makes no sense.
     pub fn of(config: &CameraConfig) -> Result<Self, SourceError> {
         let login = config.username.clone().map(|username| Login { username, password: config.password() });
+        let seconds = |s: f32| Duration::try_from_secs_f32(s).ok();
         Ok(Self {
             fps: config.fps,
             max_side: config.max_side,
             login,
             transport: config.transport,
             hwaccel: config.hwaccel,
-            timeout: config.timeout_s.and_then(|s| Duration::try_from_secs_f32(s).ok()).unwrap_or(SILENCE),
             capture: Capture {
                 format: config.format,
                 size: config.size,
                 fps: config.fps,
                 controls: config.controls.clone(),
             },
+            timeout: config.timeout_s.and_then(seconds).unwrap_or(SILENCE),
+            poll: config.poll_s.and_then(seconds),
+            motion: config.motion,
+            trust: config.trust.clone(),
             ..Self::new(Source::parse(&config.source)?)
         })
     }

@@ -34,6 +34,8 @@ use crate::frame::{Image, ImageError, PixelFormat, check_size};
 
 /// What parts can be: kinds of good parts, then defects. A defective part is labelled by its defect.
 pub const LABELS: [&str; 8] = ["bolt", "nut", "washer", "gear", "bracket", "scratched", "missing-hole", "wrong-colour"];
+/// How many of [`LABELS`] are kinds of good parts.
+pub const KINDS: usize = 5;
 /// Speed of the belt, in units (640 to the frame's width) a second.
 pub const SPEED: f64 = 80.0;
 /// Share of a part that must show for it to count.

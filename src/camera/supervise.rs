@@ -6,6 +6,9 @@
 //!      └──────error────────┘
 //! ```
 //!
+//! While pictures come the camera may also be `frozen` or `blind`, by what [`super::trust`] makes of them, and `blind`
+//! where a queue that promised to keep every frame had no room for one.
+//!
 //! How pictures reach the mailbox depends on the source. A live camera's come when they come, a record that is played
 //! in real time and a simulation keep to their own pace; in both the newest picture wins. A record without a pace is
 //! read as fast as its pictures are taken, and every one is.
@@ -21,20 +24,46 @@ use std::time::{Duration, Instant};
 
 use super::error::CameraError;
 use super::ffmpeg::Ffmpeg;
+use super::images;
 use super::mailbox::Mailbox;
+use super::motion::Gate;
 use super::options::CameraOptions;
 use super::pace::{Pacer, Thinner};
 use super::source::Source;
 use super::stop::{GLANCE, Stop};
+use super::trust::look::Look;
+use super::trust::{Verdict, Watch};
 use super::{Reader, Shot};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::Name;
-use crate::frame::Frame;
+use crate::frame::{Frame, Image};
 use crate::status::{CAMERA_SCHEMA, CameraState, CameraStatus};
 
 /// How long pictures must have come for the next failure to start with the shortest wait again.
 const STEADY: Duration = Duration::from_secs(30);
+
+/// How long a queue must have had room for every frame before the camera counts as well again.
+const QUIET: Duration = Duration::from_secs(10);
+/// Why a camera with a full queue is blind.
+const OVERRUN: &str = "frames come faster than they are scored: some were not looked at";
+
+/// Who watches the camera's pictures.
+fn watch(options: &CameraOptions) -> Watch {
+    let mut trust = options.trust.clone();
+    if matches!(options.source, Source::Pictures { .. }) {
+        // Stills are still.
+        trust.still = 0.0;
+    }
+    let reference = trust.reference.as_deref().and_then(|path| match images::read(path) {
+        Ok(image) => Some(image),
+        Err(error) => {
+            tracing::warn!(%error, "There is no reference picture: the view at the start is taken for it.");
+            None
+        }
+    });
+    Watch::new(trust, reference.as_ref())
+}
 
 /// A running camera. Dropping it stops it.
 #[derive(Debug)]
@@ -76,6 +105,10 @@ impl Camera {
             camera: name.shared(),
             mode: Mode::of(&options.source),
             thinner: options.fps.map(Thinner::new),
+            gate: options.motion.map(Gate::new),
+            watch: watch(&options),
+            fit: (CameraState::Ok, String::new()),
+            lost: None,
             source: options.source,
             mailbox,
             status: Reporter { camera: name.shared(), clock: Arc::clone(&clock), observe, last: None },
@@ -83,6 +116,7 @@ impl Camera {
             stop: stop.clone(),
             open,
             seq: 0,
+            started: None,
             first: None,
             shown: Duration::ZERO,
             pacer: Pacer::default(),
@@ -155,12 +189,20 @@ struct Work<O, S> {
     open: O,
     /// The number of the next frame; goes on when the source is opened again.
     seq: u64,
+    /// When the first picture of all came: where the time of a live camera's pictures is counted from.
+    started: Option<Instant>,
     /// When the first picture came, since the source was opened.
     first: Option<Instant>,
     /// How long all pictures so far last together.
     shown: Duration,
     pacer: Pacer,
     thinner: Option<Thinner>,
+    gate: Option<Gate>,
+    watch: Watch,
+    /// What the last look at the pictures said of the camera, and why.
+    fit: (CameraState, String),
+    /// When a queue last had no room, in the time of the pictures.
+    lost: Option<Duration>,
 }
 
 impl<O, S> Work<O, S>
@@ -223,15 +265,23 @@ where
     /// Shows one picture at its time.
     fn show(&mut self, shot: Shot) {
         let now = self.clock.monotonic();
-        let first = *self.first.get_or_insert(now);
+        self.first.get_or_insert(now);
         let taken = shot.captured.unwrap_or(now);
-        let at = if self.mode == Mode::Live { taken.saturating_duration_since(first) } else { self.shown };
+        let started = *self.started.get_or_insert(taken);
+        let at = if self.mode == Mode::Live { taken.saturating_duration_since(started) } else { self.shown };
         self.shown += shot.lasts;
         let seq = self.seq;
         self.seq += 1;
-        self.status.report(CameraState::Ok, "");
+        let look = self.look(at, &shot.image);
+        let state = self.report_fitness(at);
         let wait = if self.mode == Mode::Paced { self.pacer.wait(now, shot.lasts) } else { Duration::ZERO };
         if self.thinner.as_mut().is_some_and(|thinner| !thinner.keeps(at)) {
+            return;
+        }
+        if let (Some(gate), Some(look)) = (&mut self.gate, &look)
+            && !gate.lets(at, look)
+        {
+            self.mailbox.leave_out();
             return;
         }
         let in_time = match self.mode {
@@ -244,8 +294,33 @@ where
             let captured = shot.captured.map_or(shown, |taken| taken.min(shown));
             let captured_at = self.clock.wall() - shown.saturating_duration_since(captured);
             let camera = Arc::clone(&self.camera);
-            self.mailbox.put(Frame { camera, seq, captured_at, captured, image: shot.image });
+            if !self.mailbox.put(Frame { camera, seq, captured_at, captured, state, image: shot.image }) {
+                self.lost = Some(at);
+            }
         }
+    }
+
+    /// Looks at a picture, where somebody wants to know, and notes what it says of the camera.
+    fn look(&mut self, at: Duration, image: &Image) -> Option<Look> {
+        let due = self.watch.is_due(at);
+        let look = (due || self.gate.is_some()).then(|| Look::at(image))?;
+        if due {
+            let Verdict { state, reason, signals } = self.watch.see(at, look.clone());
+            self.mailbox.set_trust(signals);
+            self.fit = (state, reason);
+        }
+        Some(look)
+    }
+
+    /// Says what state the camera is in, now that a picture came.
+    fn report_fitness(&mut self, at: Duration) -> CameraState {
+        let overrun = self.lost.is_some_and(|lost| at < lost + QUIET);
+        let (state, reason) = match &self.fit {
+            (CameraState::Ok | CameraState::Frozen, _) if overrun => (CameraState::Blind, OVERRUN),
+            (state, reason) => (*state, reason.as_str()),
+        };
+        self.status.report(state, reason);
+        state
     }
 
     /// Whether the mailbox had room before the signal came.
@@ -280,6 +355,9 @@ impl<S: FnMut(CameraStatus)> Reporter<S> {
         let camera = &*self.camera;
         match state {
             CameraState::Ok => tracing::info!(camera, "The camera delivers."),
+            CameraState::Frozen | CameraState::Blind => {
+                tracing::warn!(camera, reason, "The camera's pictures are not to be trusted.");
+            }
             CameraState::Off => tracing::info!(camera, reason, "The camera is off."),
             _ if reason.is_empty() => tracing::debug!(camera, "Opening the camera."),
             _ => tracing::warn!(camera, reason, "The camera failed; it is opened again."),

@@ -1,5 +1,6 @@
 //! Tests of sources through the door that the command line uses, and what the tests of the readers share.
 
+mod contained;
 mod network;
 mod peer;
 

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
-use crate::config::{self, ModelConfig, Name};
+use crate::config::{self, CameraConfig, ModelConfig, Name};
 use crate::daemon;
 use crate::model::engine::{self, EngineError};
+use crate::model::package::Labels;
+use crate::scene::unknown_labels;
 
 /// Where the daemon's configuration is unless told otherwise.
 pub(super) const DEFAULT_CONFIG: &str = "/etc/ocellus/ocellus.toml";
@@ -26,7 +28,14 @@ impl Check {
         let mut wrong = Vec::new();
         for (name, model) in &config.models {
             match open(name, model) {
-                Ok(memory) => eprintln!("[models.{name}]: {memory}"),
+                Ok(opened) => {
+                    eprintln!("[models.{name}]: {}", opened.memory);
+                    let cameras =
+                        config.cameras.iter().filter(|(_, camera)| daemon::model_of(&config, camera) == Some(name));
+                    for (camera, mistake) in cameras.flat_map(|(camera, settings)| opened.mistakes(camera, settings)) {
+                        wrong.push(format!("{}: [cameras.{camera}]: {mistake}", self.config.display()));
+                    }
+                }
                 Err(mistake) => wrong.push(format!("{}: [models.{name}]: {mistake}", self.config.display())),
             }
         }
@@ -39,13 +48,28 @@ impl Check {
     }
 }
 
-/// Opens a model as far as no device is needed; says what a run takes.
-fn open(name: &Name, model: &ModelConfig) -> Result<String, EngineError> {
+/// A model, opened as far as no device is needed.
+struct Opened {
+    /// What a run takes.
+    memory: String,
+    labels: Labels,
+}
+
+impl Opened {
+    /// What is wrong with the labels that a camera's tracks, zones and lines name.
+    fn mistakes<'a>(&self, camera: &'a Name, settings: &CameraConfig) -> impl Iterator<Item = (&'a Name, String)> {
+        let labels: Vec<&str> = self.labels.iter().map(|label| &**label).collect();
+        unknown_labels(settings, &labels).into_iter().map(move |mistake| (camera, mistake))
+    }
+}
+
+fn open(name: &Name, model: &ModelConfig) -> Result<Opened, EngineError> {
     let package = daemon::open_package(name, model)?;
     let graph = engine::load(&package, model.memory_mib)?;
-    package.resolve(graph.inputs(), graph.outputs())?;
+    let labels = package.resolve(graph.inputs(), graph.outputs())?.labels;
     let limit = model.memory_mib.unwrap_or_else(engine::memory::default_mib);
-    Ok(format!("{} MiB of memory a run, of {limit} allowed", graph.memory().total().div_ceil(1 << 20)))
+    let memory = format!("{} MiB of memory a run, of {limit} allowed", graph.memory().total().div_ceil(1 << 20));
+    Ok(Opened { memory, labels })
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -7,11 +7,14 @@ use clap::Args;
 
 use super::Failure;
 use super::detect::wrong_source;
+use crate::camera::sim::{KINDS, LABELS};
 use crate::camera::source::Source;
 use crate::config::{
-    CameraConfig, Config, DeviceChoice, EvidenceConfig, Loaded, ModelConfig, MqttConfig, Name, WebConfig,
+    Anchor, CameraConfig, Config, DeviceChoice, EvidenceConfig, LineConfig, Loaded, ModelConfig, MqttConfig, Name,
+    OutboxConfig, TrackConfig, WebConfig,
 };
 use crate::daemon::{self, Daemon};
+use crate::event::Direction;
 use crate::model::shipped;
 use crate::publish::broker::EmbeddedBroker;
 
@@ -112,13 +115,21 @@ impl Demo {
                 flicker: true,
                 per_minute: 6,
             }),
+            outbox: OutboxConfig { path: Some(dir.join(format!("outbox-{mqtt_port}"))), ..OutboxConfig::default() },
         };
         let digest = crate::config::digest(&format!("{config:?}"));
         Ok(Loaded { config, digest })
     }
 
+    /// A camera with tracks. What moves on the simulated belt is counted, by the model that knows good parts from bad.
+    fn camera(&self, source: String) -> CameraConfig {
+        let counts = self.model.is_none() && source.starts_with("sim:");
+        let lines = if counts { vec![exit()] } else { Vec::new() };
+        CameraConfig { source, track: Some(TrackConfig::default()), lines, ..CameraConfig::default() }
+    }
+
     fn cameras(&self) -> Result<Vec<(Name, CameraConfig)>, Failure> {
-        let camera = |source: String| CameraConfig { source, ..CameraConfig::default() };
+        let camera = |source: String| self.camera(source);
         if self.source.is_empty() {
             return Ok(LINES.iter().map(|(n, s)| (Name::near(n), camera((*s).to_owned()))).collect());
         }
@@ -129,6 +140,20 @@ impl Demo {
             cameras.push((Name::near(&name), camera(endless(text, &source))));
         }
         Ok(cameras)
+    }
+}
+
+/// A line across the simulated belt that counts good and bad parts.
+fn exit() -> LineConfig {
+    let group = |name, labels: &[&str]| (Name::near(name), labels.iter().map(|l| (*l).to_owned()).collect());
+    let (good, bad) = LABELS.split_at(KINDS);
+    LineConfig {
+        name: Name::near("exit"),
+        points: vec![[0.8, 0.0], [0.8, 1.0]],
+        direction: Some(Direction::Right),
+        labels: None,
+        anchor: Anchor::Center,
+        groups: [group("ok", good), group("ng", bad)].into(),
     }
 }
 

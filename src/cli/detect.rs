@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::Utc;
 use clap::Args;
@@ -11,12 +12,13 @@ use ulid::Ulid;
 
 use super::{Failure, ModelArgs, note_missing_names, print, progress};
 use crate::camera::source::{Source, SourceError};
-use crate::config::Name;
+use crate::config::{Name, TrackConfig};
 use crate::detection::{Detections, FrameRef, Latency, Object, Rect, SCHEMA};
 use crate::draw::{Canvas, annotate, jpeg};
 use crate::frame::Image;
 use crate::model::engine::{Engine, EngineOptions, Outcome};
 use crate::model::package::Task;
+use crate::scene::{Ids, Scene};
 
 /// Quality of the annotated pictures.
 const JPEG_QUALITY: u8 = 90;
@@ -34,6 +36,9 @@ pub(super) struct Detect {
     /// Print one JSON object a frame
     #[arg(long)]
     json: bool,
+    /// Follow things from frame to frame; pictures and JSON then say which track an object is on
+    #[arg(long)]
+    track: bool,
     /// Write annotated pictures into this directory
     #[arg(long, value_name = "DIR")]
     draw: Option<PathBuf>,
@@ -135,19 +140,20 @@ impl Work<'_> {
         let live = input.source.is_live() || input.source.realtime() == Some(true);
         let most = if live { 1 } else { self.batch };
         let mut frames = crate::camera::frames(&input.source)?;
+        let mut scene = Scene::new(self.options.track.then(TrackConfig::default).as_ref(), &[], &[], Ids::fresh());
         let mut seq = 0;
         loop {
             let mut error = None;
             let mut images = Vec::with_capacity(most);
             while images.len() < most && error.is_none() {
-                match frames.next() {
-                    Some(Ok(image)) => images.push(image),
+                match frames.timed() {
+                    Some(Ok(frame)) => images.push(frame),
                     Some(Err(e)) => error = Some(e),
                     None => break,
                 }
             }
             let (full, count) = (images.len() == most, images.len() as u64);
-            self.images(input, seq, &images)?;
+            self.images(input, seq, &images, scene.as_mut())?;
             seq += count;
             match error {
                 Some(error) => return Err(error.into()),
@@ -157,10 +163,20 @@ impl Work<'_> {
         }
     }
 
-    /// Scores frames together, the first being number `seq` of its input.
-    fn images(&mut self, input: &Input, seq: u64, images: &[Image]) -> Result<(), Failure> {
-        let outcomes = self.engine.score(&images.iter().collect::<Vec<_>>())?;
-        for ((seq, image), outcome) in (seq..).zip(images).zip(outcomes) {
+    /// Scores frames together, each with its time in its input, the first being number `seq` of it.
+    fn images(
+        &mut self,
+        input: &Input,
+        seq: u64,
+        frames: &[(Duration, Image)],
+        mut scene: Option<&mut Scene>,
+    ) -> Result<(), Failure> {
+        let outcomes = self.engine.score(&frames.iter().map(|(_, image)| image).collect::<Vec<_>>())?;
+        for ((seq, (at, image)), mut outcome) in (seq..).zip(frames).zip(outcomes) {
+            if let Some(scene) = &mut scene {
+                let step = scene.step(self.message(&input.name, seq, image, outcome.clone()), *at);
+                outcome.objects = step.detections.objects;
+            }
             if let Some(dir) = &self.options.draw {
                 write_annotated(&dir.join(format!("{}-{seq:05}.jpg", input.name)), image, &outcome.objects)?;
             }
@@ -182,6 +198,7 @@ impl Work<'_> {
             site: "local".to_owned(),
             node: Name::of_this_host().to_string(),
             camera: camera.to_owned(),
+            camera_state: None,
             frame: FrameRef { seq, captured_at: Utc::now(), width: image.width(), height: image.height() },
             model: self.engine.model_ref(),
             // There is none: the digest of the empty text says so.

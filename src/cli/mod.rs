@@ -9,7 +9,9 @@ mod demo;
 mod detect;
 mod eval;
 mod model;
+mod outbox;
 mod progress;
+mod replay;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ enum Command {
     Cameras(cameras::Cameras),
     /// Detect objects in images, clips and directories
     Detect(detect::Detect),
+    /// Run recorded frames through a camera's tracks, zones and lines, frame by frame; prints events and counts
+    Replay(replay::Replay),
     /// Score a model against COCO ground truth
     Eval(eval::Eval),
     /// Measure latency and throughput of a model, stage by stage
@@ -48,6 +52,9 @@ enum Command {
     /// Look into model packages
     #[command(subcommand)]
     Model(model::Model),
+    /// Look into the outbox
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
 }
 
 /// Which model, and how it is read.
@@ -165,9 +172,11 @@ pub fn main() -> ExitCode {
         Command::Check(c) => c.run(),
         Command::Cameras(c) => c.run(),
         Command::Detect(c) => c.run(),
+        Command::Replay(c) => c.run(),
         Command::Eval(c) => c.run(),
         Command::Bench(c) => c.run(),
         Command::Model(c) => c.run(),
+        Command::Outbox(c) => c.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

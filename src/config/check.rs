@@ -1,11 +1,13 @@
 //! What the types can't say: values in range, references that lead somewhere.
 
+mod scene;
+
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use super::load::nearest;
-use super::{CameraConfig, Config, Name};
+use super::{CameraConfig, Config, Name, QueueChoice, TrustConfig};
 use crate::camera::source::{NetworkUrl, Source};
 use crate::frame::check_size;
 use crate::model::profiles;
@@ -15,10 +17,20 @@ use crate::publish::MqttError;
 const MAX_FPS: f32 = 1000.0;
 /// How long the longer side of a picture may be made, in pixels.
 const SIDES: std::ops::RangeInclusive<u32> = 16..=crate::frame::MAX_SIDE;
+/// How often a still may be asked for, in seconds.
+const POLLS: std::ops::RangeInclusive<f32> = 0.05..=86_400.0;
+/// The most frames that may wait.
+const MAX_FRAMES: usize = 1024;
+/// How much a picture may be asked to change before it is scored, in levels of 255.
+const LEVELS: std::ops::RangeInclusive<f32> = 0.5..=255.0;
 /// How long a network camera may be silent, in seconds.
 const TIMEOUTS: std::ops::RangeInclusive<f32> = 0.5..=3600.0;
 /// The largest batch.
 const MAX_BATCH: usize = 64;
+/// The highest rate of a backlog, messages a second.
+const MAX_BACKLOG_RATE: u32 = 10_000;
+/// The largest outbox, MiB: a petabyte.
+const MAX_OUTBOX_MIB: u64 = 1 << 30;
 /// The most messages that may wait for the broker.
 const MAX_QUEUE: usize = 65_536;
 
@@ -29,6 +41,7 @@ pub(super) fn check(config: &Config, document: &DeTable<'_>, found: &mut Vec<(us
     check_cameras(config, &mut wrong);
     check_mqtt(config, &mut wrong);
     check_evidence(config, &mut wrong);
+    check_outbox(config, &mut wrong);
 }
 
 fn check_models(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
@@ -86,12 +99,15 @@ fn check_cameras(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
             }
             Err(error) => wrong(&["cameras", name, "source"], error.to_string()),
         }
+        check_frames(name, camera, wrong);
+        check_trust(name, &camera.trust, wrong);
         if camera.fps.is_some_and(|fps| !(fps > 0.0 && fps <= MAX_FPS)) {
             wrong(&["cameras", name, "fps"], format!("`fps` is above 0 and at most {MAX_FPS}"));
         }
         if let Some(message) = model_mistake(camera.model.as_ref(), &models) {
             wrong(&["cameras", name, "model"], message);
         }
+        scene::check(camera, &mut |path, message| wrong(&[&["cameras", &**name], path].concat(), message));
     }
 }
 
@@ -110,6 +126,12 @@ fn check_network(name: &Name, camera: &CameraConfig, source: &Source, wrong: &mu
             None => "only network cameras (rtsp, rtsps, http, https) take a `username`",
         };
         wrong(&["cameras", name, "username"], message.to_owned());
+    }
+    if camera.poll_s.is_some_and(|s| !POLLS.contains(&s)) {
+        let (least, most) = (POLLS.start(), POLLS.end());
+        wrong(&["cameras", name, "poll_s"], format!("`poll_s` is from {least} to {most}"));
+    } else if camera.poll_s.is_some() && network.is_none_or(|url| !url.scheme().starts_with("http")) {
+        wrong(&["cameras", name, "poll_s"], "only http and https give stills: leave `poll_s` out".to_owned());
     }
     if camera.max_side.is_some_and(|side| !SIDES.contains(&side)) {
         wrong(&["cameras", name, "max_side"], format!("`max_side` is from {} to {}", SIDES.start(), SIDES.end()));
@@ -140,6 +162,40 @@ fn check_capture(name: &str, camera: &CameraConfig, source: &Source, wrong: &mut
     }
 }
 
+/// Which frames are scored.
+fn check_frames(name: &Name, camera: &CameraConfig, wrong: &mut impl FnMut(&[&str], String)) {
+    if camera.motion.is_some_and(|level| !LEVELS.contains(&level)) {
+        let (least, most) = (LEVELS.start(), LEVELS.end());
+        wrong(&["cameras", name, "motion"], format!("`motion` is from {least} to {most} levels of 255"));
+    }
+    if camera.queue_frames.is_some_and(|frames| !(1..=MAX_FRAMES).contains(&frames)) {
+        wrong(&["cameras", name, "queue_frames"], format!("`queue_frames` is from 1 to {MAX_FRAMES}"));
+    } else if camera.queue_frames.is_some() && camera.queue == QueueChoice::Newest {
+        let message = "`queue_frames` is for `queue = \"every\"`: only the newest frame waits otherwise";
+        wrong(&["cameras", name, "queue_frames"], message.to_owned());
+    }
+}
+
+fn check_trust(name: &Name, trust: &TrustConfig, wrong: &mut impl FnMut(&[&str], String)) {
+    let values = [
+        ("still", trust.still, 1.0),
+        ("contrast", trust.contrast, 255.0),
+        ("highlights", trust.highlights, 255.0),
+        ("burnt", trust.burnt, 1.0),
+        ("sharpness", trust.sharpness, 1.0),
+        ("moved", trust.moved, 1.0),
+        ("relearn_s", trust.relearn_s, 1e6),
+    ];
+    for (key, value, most) in values {
+        if !(0.0..=most).contains(&value) {
+            wrong(&["cameras", name, "trust", key], format!("`{key}` is from 0 (off) to {most}"));
+        }
+    }
+    if let Some(path) = trust.reference.as_deref().filter(|path| is_absent(path)) {
+        wrong(&["cameras", name, "trust", "reference"], format!("there is no file {}", path.display()));
+    }
+}
+
 fn model_mistake(named: Option<&Name>, models: &[&str]) -> Option<String> {
     match (named, models) {
         (None, [_]) => None,
@@ -159,6 +215,11 @@ fn list(names: &[&str]) -> String {
 
 fn check_mqtt(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
     let mqtt = &config.mqtt;
+    if ![3, 5].contains(&mqtt.version) {
+        wrong(&["mqtt", "version"], "`version` is 3 (MQTT 3.1.1) or 5".to_owned());
+    } else if mqtt.expiry_s.is_some() && mqtt.version != 5 {
+        wrong(&["mqtt", "expiry_s"], "`expiry_s` needs MQTT 5: add `version = 5`".to_owned());
+    }
     if mqtt.detections_qos > 1 {
         wrong(&["mqtt", "detections_qos"], "`detections_qos` is 0 or 1".to_owned());
     }
@@ -205,16 +266,45 @@ fn check_evidence(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
     }
 }
 
-/// The byte at which an entry starts; where the entry is absent, its table's.
+fn check_outbox(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
+    let outbox = &config.outbox;
+    if outbox.max_items == 0 {
+        wrong(&["outbox", "max_items"], "`max_items` is at least 1".to_owned());
+    }
+    if !(1..=MAX_OUTBOX_MIB).contains(&outbox.max_mib) {
+        wrong(&["outbox", "max_mib"], format!("`max_mib` is from 1 to {MAX_OUTBOX_MIB}"));
+    }
+    for (key, value) in [("evidence_mib", outbox.evidence_mib), ("reserve_mib", outbox.reserve_mib)] {
+        if value > MAX_OUTBOX_MIB {
+            wrong(&["outbox", key], format!("`{key}` is at most {MAX_OUTBOX_MIB}"));
+        }
+    }
+    if !(1..=MAX_BACKLOG_RATE).contains(&outbox.backlog_rate) {
+        wrong(&["outbox", "backlog_rate"], format!("`backlog_rate` is from 1 to {MAX_BACKLOG_RATE}"));
+    }
+    if let Some(path) = outbox.path.as_deref().filter(|path| path.is_file()) {
+        wrong(&["outbox", "path"], format!("{} is a file: the outbox is a folder", path.display()));
+    }
+}
+
+/// The byte at which an entry starts; where the entry is absent, its table's. An entry of a list goes by its number.
 fn locate(document: &DeTable<'_>, path: &[&str]) -> usize {
+    let (mut at, mut rest) = (0, path);
     let mut table = document;
-    let mut at = 0;
-    for part in path {
+    while let [part, further @ ..] = rest {
         let Some((key, value)) = table.iter().find(|(k, _)| k.get_ref() == part) else {
             return at;
         };
         at = key.span().start;
-        match value.get_ref() {
+        rest = further;
+        let mut value = value.get_ref();
+        if let (DeValue::Array(list), [number, further @ ..]) = (value, rest) {
+            let Some(entry) = number.parse().ok().and_then(|number: usize| list.get(number)) else { return at };
+            at = entry.span().start;
+            rest = further;
+            value = entry.get_ref();
+        }
+        match value {
             DeValue::Table(inner) => table = inner,
             _ => return at,
         }

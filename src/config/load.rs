@@ -167,6 +167,10 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
         // A table's own span covers its header only, so every table is searched.
         let within = match value.get_mut() {
             DeValue::Table(inner) => remove(inner, span),
+            DeValue::Array(list) => list.iter_mut().any(|entry| match entry.get_mut() {
+                DeValue::Table(inner) => remove(inner, span),
+                _ => false,
+            }),
             _ => false,
         };
         if within {
@@ -204,11 +208,14 @@ fn friendly(message: &str) -> String {
 
 /// `invalid type: string "x", expected u8` in words that people use who don't write Rust.
 fn without_types(message: &str) -> String {
-    const WORDS: [(&str, &str); 9] = [
+    const WORDS: [(&str, &str); 12] = [
         ("u8", "a whole number from 0 to 255"),
         ("u32", "a whole number, 0 or more"),
+        ("u64", "a whole number, 0 or more"),
         ("usize", "a whole number, 0 or more"),
         ("f32", "a number"),
+        ("f64", "a number"),
+        ("a sequence", "a list in brackets"),
         ("a boolean", "`true` or `false`"),
         ("a string", "text in quotes"),
         ("path string", "a path in quotes"),

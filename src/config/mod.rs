@@ -5,6 +5,7 @@
 mod check;
 mod load;
 mod name;
+mod scene;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::secret::SecretPlace;
 pub use self::load::{ConfigError, Loaded, Mistake, load, parse};
 pub(crate) use self::load::{digest, nearest};
 pub use self::name::Name;
+pub use self::scene::{Anchor, EventChoice, FilterConfig, LineConfig, TrackConfig, ZoneConfig};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -52,6 +54,9 @@ pub struct Config {
     pub cameras: BTreeMap<Name, CameraConfig>,
     /// Which frames are kept, and where; leave the table out to keep none.
     pub evidence: Option<EvidenceConfig>,
+    /// Where events and evidence wait until they are delivered.
+    #[serde(default)]
+    pub outbox: OutboxConfig,
 }
 
 /// Where models run.
@@ -91,6 +96,11 @@ pub enum PrecisionChoice {
 pub struct MqttConfig {
     /// `mqtt://host:port` (1883) or `mqtts://host:port` (8883).
     pub url: String,
+    /// 3 for MQTT 3.1.1, or 5.
+    pub version: u8,
+    /// With version 5: seconds after which the broker drops an event or a frame's detections that a subscriber has not
+    /// fetched. None drops nothing.
+    pub expiry_s: Option<u32>,
     /// First part of every topic. May have several levels, with `/` between them.
     pub prefix: String,
     /// The client id; `ocellus-{site}-{node}` by default. Two clients must never share one.
@@ -109,6 +119,8 @@ pub struct MqttConfig {
     pub cert_file: Option<PathBuf>,
     /// PEM file of our private key, for mutual TLS.
     pub key_file: Option<PathBuf>,
+    /// Whether Home Assistant is told what there is, by its MQTT discovery.
+    pub home_assistant: bool,
     /// QoS of detections: 0 or 1.
     pub detections_qos: u8,
     /// Detections that may wait while the broker is slow or away, 1 to 65 536; the oldest are dropped first.
@@ -119,6 +131,8 @@ impl Default for MqttConfig {
     fn default() -> Self {
         Self {
             url: "mqtt://127.0.0.1:1883".to_owned(),
+            version: 3,
+            expiry_s: None,
             prefix: "ocellus".to_owned(),
             client_id: None,
             username: None,
@@ -128,6 +142,7 @@ impl Default for MqttConfig {
             ca_file: None,
             cert_file: None,
             key_file: None,
+            home_assistant: false,
             detections_qos: 0,
             queue: 256,
         }
@@ -205,6 +220,57 @@ pub enum Transport {
     Udp,
 }
 
+/// Which frames wait for a model that is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueChoice {
+    /// The newest one; older ones are dropped and counted.
+    #[default]
+    Newest,
+    /// Every one, up to a limit; beyond it frames are lost, and the camera's state says so.
+    Every,
+}
+
+/// When a camera's pictures are not to be trusted. A threshold of 0 switches its signal off.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrustConfig {
+    /// Whether pictures are watched at all.
+    pub enabled: bool,
+    /// Frozen: this share of the picture has not changed for 3 s, 0 to 1.
+    pub still: f32,
+    /// Black or covered: the brightness varies by less (standard deviation), in levels of 255.
+    pub contrast: f32,
+    /// Under-exposed: 95 % of the picture is darker, in levels of 255.
+    pub highlights: f32,
+    /// Over-exposed: this share of the picture is white, 0 to 1.
+    pub burnt: f32,
+    /// Out of focus: fine detail is less than this share of what it usually is, 0 to 1.
+    pub sharpness: f32,
+    /// Moved: the view is off by this share of the longer side, 0 to 1.
+    pub moved: f32,
+    /// A picture of the view that the camera should have; the one at the start by default.
+    pub reference: Option<PathBuf>,
+    /// Seconds after which a view that has moved becomes the reference; 0 for never.
+    pub relearn_s: f32,
+}
+
+impl Default for TrustConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            still: 0.9,
+            contrast: 5.0,
+            highlights: 40.0,
+            burnt: 0.5,
+            sharpness: 0.6,
+            moved: 0.03,
+            reference: None,
+            relearn_s: 600.0,
+        }
+    }
+}
+
 /// A camera.
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -243,6 +309,27 @@ pub struct CameraConfig {
     /// the names that `ocellus cameras` shows. What is not named stays as it is.
     #[serde(default)]
     pub controls: Controls,
+    /// How objects become tracks; without this table, zones and lines there are none.
+    pub track: Option<TrackConfig>,
+    /// Parts of its picture.
+    #[serde(default)]
+    pub zones: Vec<ZoneConfig>,
+    /// Lines that things cross.
+    #[serde(default)]
+    pub lines: Vec<LineConfig>,
+    /// For an `http` source that gives one picture a request: ask for one every so many seconds, 0.05 to 86 400.
+    pub poll_s: Option<f32>,
+    /// Which frames wait for a model that is busy: `newest` or `every`.
+    #[serde(default)]
+    pub queue: QueueChoice,
+    /// With `queue = "every"`: how many frames may wait, 1 to 1024; 32 by default.
+    pub queue_frames: Option<usize>,
+    /// Frames need not be scored while no part of the picture has changed by so many levels of 255, 0.5 to 255. By default
+    /// every frame is.
+    pub motion: Option<f32>,
+    /// When its pictures are not to be trusted.
+    #[serde(default)]
+    pub trust: TrustConfig,
 }
 
 impl CameraConfig {
@@ -272,6 +359,14 @@ impl fmt::Debug for CameraConfig {
             .field("format", &self.format)
             .field("size", &self.size)
             .field("controls", &self.controls)
+            .field("track", &self.track)
+            .field("zones", &self.zones)
+            .field("lines", &self.lines)
+            .field("poll_s", &self.poll_s)
+            .field("queue", &self.queue)
+            .field("queue_frames", &self.queue_frames)
+            .field("motion", &self.motion)
+            .field("trust", &self.trust)
             .finish()
     }
 }
@@ -292,6 +387,44 @@ pub struct EvidenceConfig {
     /// Most frames kept a minute and camera, 1 to 6000.
     #[serde(default = "default_per_minute")]
     pub per_minute: u32,
+}
+
+/// Where events and evidence wait until they are delivered.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboxConfig {
+    /// Whether they wait on the disk, where they survive a crash and a power cut; else in memory.
+    pub enabled: bool,
+    /// A folder of its own. By default `outbox` in `$STATE_DIRECTORY` (systemd's `StateDirectory=`), else in `ocellus` in
+    /// `$XDG_STATE_HOME` or `~/.local/state`.
+    pub path: Option<PathBuf>,
+    /// MiB that all may take, at least 1.
+    pub max_mib: u64,
+    /// Items that may wait, at least 1.
+    pub max_items: u64,
+    /// MiB that evidence may take of that.
+    pub evidence_mib: u64,
+    /// Pieces of evidence that may wait.
+    pub evidence_items: u64,
+    /// MiB of the disk that stay free for others.
+    pub reserve_mib: u64,
+    /// Messages of a backlog that are published a second at most, 1 to 10 000, behind what happens now.
+    pub backlog_rate: u32,
+}
+
+impl Default for OutboxConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            path: None,
+            max_mib: 1024,
+            max_items: 1_000_000,
+            evidence_mib: 512,
+            evidence_items: 10_000,
+            reserve_mib: 256,
+            backlog_rate: 200,
+        }
+    }
 }
 
 fn default_site() -> Name {

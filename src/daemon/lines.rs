@@ -12,8 +12,20 @@ use crate::camera::mailbox::{Mailbox, Notifier};
 use crate::camera::options::CameraOptions;
 use crate::camera::supervise::Camera;
 use crate::clock::Clock;
-use crate::config::{CameraConfig, Config, Name};
+use crate::config::{CameraConfig, Config, Name, QueueChoice};
 use crate::model::engine::Engine;
+use crate::scene::{Ids, Scene, unknown_labels};
+
+/// Frames that may wait with `queue = "every"`, where nothing is said.
+const QUEUE_FRAMES: usize = 32;
+
+/// Where a camera leaves its frames.
+fn mailbox(settings: &CameraConfig, notifier: Arc<Notifier>) -> Mailbox {
+    match settings.queue {
+        QueueChoice::Newest => Mailbox::new(notifier),
+        QueueChoice::Every => Mailbox::queue(notifier, settings.queue_frames.unwrap_or(QUEUE_FRAMES)),
+    }
+}
 
 /// What runs between the sources and the outlet.
 pub(super) struct Lines {
@@ -30,6 +42,8 @@ struct Model {
     watched: Arc<Watched>,
     /// Tells the scoring thread about frames.
     notifier: Arc<Notifier>,
+    /// By class.
+    labels: Vec<String>,
 }
 
 impl Lines {
@@ -56,11 +70,12 @@ impl Lines {
             let cameras = config.cameras.values().filter(|camera| model_of(config, camera) == Some(&name)).count();
             let options = engine_options(&model, cameras);
             let reopen = Reopen { name: name.clone(), model, device: config.device, options };
+            let labels = engine.labels().iter().map(|label| label.to_string()).collect();
             let (watched, notifier) = (Arc::<Watched>::default(), Arc::new(Notifier::new()));
             let (outlet, stopping) = (Arc::clone(&self.outlet), Arc::clone(&self.stopping));
             let scoring = Scoring::spawn(engine, reopen, Arc::clone(&watched), Arc::clone(&notifier), outlet, stopping)
                 .map_err(DaemonError::Thread)?;
-            self.models.insert(name, Model { scoring, watched, notifier });
+            self.models.insert(name, Model { scoring, watched, notifier, labels });
         }
         Ok(())
     }
@@ -69,8 +84,8 @@ impl Lines {
         let Some(model) = model_of(config, settings).and_then(|model| self.models.get(model)) else { return Ok(()) };
         let wrong = |reason: String| DaemonError::Camera { camera: name.to_string(), reason };
         let options = CameraOptions::of(settings).map_err(|error| wrong(error.to_string()))?;
-        let mailbox = Arc::new(Mailbox::new(Arc::clone(&model.notifier)));
-        self.outlet.add_camera(name, Arc::clone(&mailbox));
+        let mailbox = Arc::new(mailbox(settings, Arc::clone(&model.notifier)));
+        self.outlet.add_camera(name, Arc::clone(&mailbox), scene(name, settings, &model.labels)?);
         model.watched.add(Line { camera: name.clone(), mailbox: Arc::clone(&mailbox) });
         let (outlet, camera) = (Arc::clone(&self.outlet), name.clone());
         let observe = move |status| outlet.camera_status(&camera, status);
@@ -87,6 +102,7 @@ impl Lines {
         for model in self.models.values() {
             model.watched.remove(name);
         }
+        self.outlet.end_tracks(name);
     }
 
     /// Changes what runs; cameras that the plan doesn't name are not touched. `engines` are those of models that no
@@ -124,5 +140,16 @@ impl Lines {
         }
         self.cameras.into_values().for_each(Camera::stop);
         self.models.into_values().for_each(|model| model.scoring.join());
+        self.outlet.finish();
     }
+}
+
+/// What becomes of a camera's detections over time, where that is asked for.
+fn scene(name: &Name, settings: &CameraConfig, labels: &[String]) -> Result<Option<Scene>, DaemonError> {
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let unknown = unknown_labels(settings, &labels);
+    if !unknown.is_empty() {
+        return Err(DaemonError::Camera { camera: name.to_string(), reason: unknown.join("; ") });
+    }
+    Ok(Scene::new(settings.track.as_ref(), &settings.zones, &settings.lines, Ids::fresh()))
 }

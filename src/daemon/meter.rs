@@ -17,6 +17,7 @@ const OTHER: &str = "(other)";
 #[derive(Debug)]
 pub struct Meter {
     scored: u64,
+    events: u64,
     objects: BTreeMap<String, u64>,
     latencies: VecDeque<f64>,
     last: (Instant, u64, u64),
@@ -26,7 +27,13 @@ impl Meter {
     /// Counts from `now` on.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { scored: 0, objects: BTreeMap::new(), latencies: VecDeque::with_capacity(WINDOW), last: (now, 0, 0) }
+        Self {
+            scored: 0,
+            events: 0,
+            objects: BTreeMap::new(),
+            latencies: VecDeque::with_capacity(WINDOW),
+            last: (now, 0, 0),
+        }
     }
 
     /// Counts one scored frame.
@@ -43,6 +50,11 @@ impl Meter {
         }
     }
 
+    /// Counts events.
+    pub fn happened(&mut self, events: usize) {
+        self.events += events as u64;
+    }
+
     /// The statistics since the last call, given what the camera's mailbox counted since the start.
     #[allow(clippy::cast_precision_loss)]
     pub fn read(&mut self, now: Instant, captured: u64, dropped: u64) -> CameraStats {
@@ -55,8 +67,10 @@ impl Meter {
             scored_fps: rate(self.scored, scored_then),
             dropped,
             scored: self.scored,
+            events: self.events,
             objects: self.objects.clone(),
             latency_ms: percentiles(self.latencies.iter().copied()),
+            ..CameraStats::default()
         }
     }
 }
@@ -98,6 +112,7 @@ mod tests {
             site: String::new(),
             node: String::new(),
             camera: String::new(),
+            camera_state: None,
             frame: FrameRef { seq: 0, captured_at: chrono::DateTime::UNIX_EPOCH, width: 1, height: 1 },
             model: ModelRef { name: String::new(), version: String::new(), digest: String::new() },
             config: String::new(),

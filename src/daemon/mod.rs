@@ -1,7 +1,8 @@
 //! The wiring: the only place that knows every room.
 //!
 //! ```text
-//! camera threads ─► mailboxes ─► scoring threads (one a model) ─► outlet ─► MQTT, page, evidence
+//! camera threads ─► mailboxes ─► scoring threads (one a model) ─► outlet, scenes ─► MQTT, page, evidence
+//!                                                             events, evidence ─► outbox ─► MQTT, store
 //! ```
 //!
 //! Start is back to front, so that nothing flows before there is somewhere to flow to: models are opened and warm,
@@ -12,6 +13,7 @@ mod lines;
 mod meter;
 mod outlet;
 mod reload;
+mod scenes;
 mod scoring;
 #[cfg(test)]
 mod tests;
@@ -29,13 +31,14 @@ pub use self::meter::percentiles;
 use self::outlet::{Outlet, Outputs};
 use self::reload::Plan;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, CameraConfig, Config, Loaded, ModelConfig, Name};
-use crate::evidence::{Evidence, Keeper};
+use crate::config::{self, CameraConfig, Config, EvidenceConfig, Loaded, ModelConfig, Name};
+use crate::evidence::{Evidence, Keeper, KeeperHandle};
 use crate::model::engine::{Engine, EngineError, EngineOptions, WarmUp};
 use crate::model::package::Package;
-use crate::publish::Mqtt;
-use crate::ship::store::Store;
-use crate::ship::{ShipError, Sink};
+use crate::outbox::{Outbox, OutboxHandle};
+use crate::publish::home_assistant::{Announced, discovery};
+use crate::publish::{Durable, Mqtt, MqttError, MqttHandle, Topics};
+use crate::ship::{Courier, CourierHandle, Inlet, ShipError, Sink, Store};
 use crate::web::{Hub, NodeInfo, Web};
 
 /// How often statistics are published.
@@ -63,7 +66,10 @@ pub enum DaemonError {
     Web(#[from] crate::web::WebError),
     /// The broker's settings make no sense.
     #[error(transparent)]
-    Mqtt(#[from] crate::publish::MqttError),
+    Mqtt(#[from] MqttError),
+    /// There is no outbox.
+    #[error(transparent)]
+    Outbox(#[from] crate::outbox::OutboxError),
     /// The store's settings make no sense.
     #[error(transparent)]
     Store(#[from] crate::ship::ShipError),
@@ -79,7 +85,8 @@ pub struct Daemon {
     lines: Lines,
     outlet: Arc<Outlet>,
     mqtt: Mqtt,
-    keeper: Option<Keeper>,
+    outbox: Outbox,
+    evidence: Option<EvidenceLine>,
     shutdown: watch::Sender<bool>,
     web: Option<(SocketAddr, tokio::task::JoinHandle<()>)>,
     stats: tokio::task::JoinHandle<()>,
@@ -122,7 +129,7 @@ pub fn open_package(name: &Name, model: &ModelConfig) -> Result<Package, EngineE
 }
 
 /// The model that a camera is scored by. The configuration's check has seen to it that there is one.
-fn model_of<'a>(config: &'a Config, camera: &'a CameraConfig) -> Option<&'a Name> {
+pub(crate) fn model_of<'a>(config: &'a Config, camera: &'a CameraConfig) -> Option<&'a Name> {
     camera.model.as_ref().or_else(|| config.models.keys().next())
 }
 
@@ -151,16 +158,22 @@ impl Daemon {
             }
             None => None,
         };
-        let keeper = match &config.evidence {
-            Some(settings) => {
-                let store = Store::open(&settings.store)?;
-                let sink = ShownStore { store, hub: Arc::clone(&hub) };
-                Some(Keeper::start(settings, sink, Arc::clone(&clock)))
-            }
+        let outbox = Outbox::of(&config.outbox, Arc::clone(&clock))?;
+        let evidence = match &config.evidence {
+            Some(settings) => Some(EvidenceLine::start(settings, &outbox.handle(), &hub, &clock)?),
             None => None,
         };
-        let mqtt = Mqtt::start(&config.mqtt, &config.site, &config.node, Arc::clone(&clock))?;
-        let outputs = Outputs { mqtt: mqtt.handle(), hub, evidence: keeper.as_ref().map(Keeper::handle) };
+        let durable = Durable { outbox: outbox.handle(), backlog_rate: config.outbox.backlog_rate };
+        let mqtt = Mqtt::start(&config.mqtt, &config.site, &config.node, Arc::clone(&clock), durable)?;
+        if config.mqtt.home_assistant {
+            announce(config, &mqtt.handle())?;
+        }
+        let outputs = Outputs {
+            mqtt: mqtt.handle(),
+            hub,
+            evidence: evidence.as_ref().map(EvidenceLine::handles),
+            outbox: outbox.handle(),
+        };
         let outlet = Arc::new(Outlet::new(&loaded, outputs, Arc::clone(&clock), device.clone()));
 
         let mut lines = Lines::new(Arc::clone(&outlet), clock);
@@ -168,7 +181,7 @@ impl Daemon {
         let stats = tokio::spawn(publish_stats(Arc::clone(&outlet), stopped));
         let topics = format!("{}/{}/{}", config.mqtt.prefix, config.site, config.node);
         let config = loaded.config;
-        Ok(Self { config, lines, outlet, mqtt, keeper, shutdown, web, stats, models, device, topics })
+        Ok(Self { config, lines, outlet, mqtt, outbox, evidence, shutdown, web, stats, models, device, topics })
     }
 
     /// Where the page is.
@@ -248,17 +261,23 @@ impl Daemon {
     }
 
     async fn stop(self) {
-        let Self { lines, mqtt, keeper, shutdown, web, stats, .. } = self;
+        let Self { lines, mqtt, outbox, evidence, shutdown, web, stats, .. } = self;
         // Threads are joined off the runtime, which must go on carrying what they still publish.
         let joined = tokio::task::spawn_blocking(move || lines.stop());
         if joined.await.is_err() {
             tracing::error!("A thread failed while stopping.");
         }
         stats.abort();
-        if let Some(keeper) = keeper {
+        if let Some(EvidenceLine { keeper, courier }) = evidence {
             keeper.close(FLUSH).await;
+            courier.close(&outbox.handle(), FLUSH).await;
         }
         mqtt.close(FLUSH).await;
+        // It waits for the disk, which may be slow.
+        let closed = tokio::task::spawn_blocking(move || outbox.close());
+        if tokio::time::timeout(FLUSH, closed).await.is_err() {
+            tracing::warn!("The outbox did not close in time; what it kept is on the disk.");
+        }
         shutdown.send_replace(true);
         if let Some((_, server)) = web
             && tokio::time::timeout(FLUSH, server).await.is_err()
@@ -279,6 +298,26 @@ fn hub(config: &Config, device: &str, clock: &Arc<dyn Clock>) -> Hub {
     Hub::new(info, config.cameras.keys().map(|name| name.to_string()), Arc::clone(clock))
 }
 
+/// Tells Home Assistant what there is.
+fn announce(config: &Config, mqtt: &MqttHandle) -> Result<(), DaemonError> {
+    let topics = Topics::new(&config.mqtt.prefix, &config.site, &config.node).map_err(MqttError::from)?;
+    let cameras: Vec<_> = config
+        .cameras
+        .iter()
+        .map(|(name, camera)| Announced {
+            name: name.to_string(),
+            events: camera.track.is_some() || !camera.zones.is_empty() || !camera.lines.is_empty(),
+            lines: camera.lines.iter().map(|line| line.name.to_string()).collect(),
+            zones: camera.zones.iter().map(|zone| zone.name.to_string()).collect(),
+        })
+        .collect();
+    let messages = discovery(&topics, &config.site, &config.node, &cameras).map_err(MqttError::from)?;
+    for (topic, message) in messages {
+        mqtt.announce(topic, &message);
+    }
+    Ok(())
+}
+
 /// Serves the page until the daemon stops; without it the daemon goes on.
 async fn serve(web: Web, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
     let shutdown = async move {
@@ -287,6 +326,29 @@ async fn serve(web: Web, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
     };
     if let Err(error) = web.serve(hub, shutdown).await {
         tracing::error!(%error, "The page is gone; everything else goes on.");
+    }
+}
+
+/// What keeps evidence, and what brings it from the outbox to the store.
+struct EvidenceLine {
+    keeper: Keeper,
+    courier: Courier,
+}
+
+impl EvidenceLine {
+    fn start(
+        settings: &EvidenceConfig,
+        outbox: &OutboxHandle,
+        hub: &Arc<Hub>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, ShipError> {
+        let sink = ShownStore { store: Store::open(&settings.store)?, hub: Arc::clone(hub) };
+        let courier = Courier::start(outbox.clone(), sink);
+        Ok(Self { keeper: Keeper::start(settings, Inlet(outbox.clone()), Arc::clone(clock)), courier })
+    }
+
+    fn handles(&self) -> (KeeperHandle, CourierHandle) {
+        (self.keeper.handle(), self.courier.handle())
     }
 }
 

@@ -10,22 +10,29 @@ use chrono::{DateTime, Utc};
 use ulid::Ulid;
 
 use super::meter::Meter;
+use super::scenes::SharedScene;
 use crate::camera::mailbox::Mailbox;
 use crate::clock::Clock;
 use crate::config::{Loaded, Name};
 use crate::detection::{Detections, FrameRef, Latency, ModelRef, SCHEMA, Scored};
+use crate::event::{Count, Event};
 use crate::evidence::KeeperHandle;
 use crate::frame::Frame;
 use crate::model::engine::Outcome;
+use crate::outbox::{self, Kind, OutboxHandle};
 use crate::publish::MqttHandle;
-use crate::status::{CAMERA_SCHEMA, CameraState, CameraStatus, STATS_SCHEMA, Stats};
+use crate::scene::Scene;
+use crate::ship::CourierHandle;
+use crate::status::{CAMERA_SCHEMA, CameraState, CameraStats, CameraStatus, OutboxStats, STATS_SCHEMA, Stats};
 use crate::web::{Hub, MqttLink, MqttState};
 
 /// Where things go.
 pub(super) struct Outputs {
     pub(super) mqtt: MqttHandle,
     pub(super) hub: Arc<Hub>,
-    pub(super) evidence: Option<KeeperHandle>,
+    /// What picks evidence, and what brings it to the store.
+    pub(super) evidence: Option<(KeeperHandle, CourierHandle)>,
+    pub(super) outbox: OutboxHandle,
 }
 
 /// Everything behind the engines.
@@ -43,6 +50,8 @@ pub(super) struct Outlet {
 
 struct CameraEntry {
     meter: Meter,
+    /// What becomes of its detections over time, where that is asked for.
+    scene: Option<Arc<SharedScene>>,
     mailbox: Arc<Mailbox>,
     /// What the camera's own supervision says.
     camera: Option<CameraStatus>,
@@ -85,9 +94,10 @@ impl Outlet {
         &*self.clock
     }
 
-    pub(super) fn add_camera(&self, name: &Name, mailbox: Arc<Mailbox>) {
+    pub(super) fn add_camera(&self, name: &Name, mailbox: Arc<Mailbox>, scene: Option<Scene>) {
         let entry = CameraEntry {
             meter: Meter::new(self.clock.monotonic()),
+            scene: scene.map(|scene| Arc::new(SharedScene::new(scene, self.clock.monotonic()))),
             mailbox,
             camera: None,
             blind: None,
@@ -109,16 +119,58 @@ impl Outlet {
         digest.clone_into(&mut self.config.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Sends one scored frame everywhere. `taken` is when the engine took it from its mailbox.
+    /// Sends one scored frame everywhere, and what it brought about. `taken` is when the engine took it from its mailbox.
     pub(super) fn scored(&self, camera: &Name, frame: Frame, outcome: Outcome, model: &ModelRef, taken: Instant) {
-        let scored = Scored { detections: Arc::new(self.message(camera, &frame, outcome, model, taken)), frame };
+        let mut detections = self.message(camera, &frame, outcome, model, taken);
+        let shared = self.lock().get(camera).and_then(|entry| entry.scene.clone());
+        let mut scene = shared.as_ref().map(|shared| shared.lock());
+        let (mut events, mut counts) = (Vec::new(), Vec::new());
+        if let (Some(shared), Some(scene)) = (&shared, &mut scene) {
+            let step = scene.step(detections, shared.time(frame.captured));
+            (detections, events, counts) = (step.detections, step.events, step.counts);
+        }
+        let scored = Scored { detections: Arc::new(detections), frame };
         if let Some(entry) = self.lock().get_mut(camera) {
             entry.meter.scored(&scored.detections);
         }
         self.outputs.mqtt.detections(Arc::clone(&scored.detections));
+        self.happened(camera, events, &counts);
+        drop(scene);
         self.outputs.hub.scored(&scored);
-        if let Some(evidence) = &self.outputs.evidence {
+        if let Some((evidence, _)) = &self.outputs.evidence {
             evidence.offer(&scored);
+        }
+    }
+
+    /// Sends off what happened before a camera, and the counts that changed by it.
+    fn happened(&self, camera: &Name, events: Vec<Event>, counts: &[Count]) {
+        if let Some(entry) = self.lock().get_mut(camera) {
+            entry.meter.happened(events.len());
+        }
+        for event in &events {
+            self.outputs.mqtt.event(event);
+        }
+        for count in counts {
+            self.outputs.mqtt.count(count);
+            self.outputs.hub.count(count);
+        }
+    }
+
+    /// Ends what is followed before a camera that shows nothing any more.
+    pub(super) fn end_tracks(&self, camera: &Name) {
+        let shared = self.lock().get(camera).and_then(|entry| entry.scene.clone());
+        if let Some(shared) = shared {
+            let mut scene = shared.lock();
+            let (events, counts) = scene.finish();
+            self.happened(camera, events, &counts);
+        }
+    }
+
+    /// Ends everything that is followed: the daemon stops.
+    pub(super) fn finish(&self) {
+        let cameras: Vec<Name> = self.lock().keys().cloned().collect();
+        for camera in &cameras {
+            self.end_tracks(camera);
         }
     }
 
@@ -130,6 +182,7 @@ impl Outlet {
             site: self.site.clone(),
             node: self.node.clone(),
             camera: camera.to_string(),
+            camera_state: (frame.state != CameraState::Ok).then_some(frame.state),
             frame: FrameRef {
                 seq: frame.seq,
                 captured_at: frame.captured_at,
@@ -151,9 +204,13 @@ impl Outlet {
 
     /// Notes what a camera's supervision says.
     pub(super) fn camera_status(&self, camera: &Name, status: CameraStatus) {
+        let away = matches!(status.state, CameraState::Connecting | CameraState::Off);
         if let Some(entry) = self.lock().get_mut(camera) {
             entry.camera = Some(status);
             self.publish_status(camera, entry);
+        }
+        if away {
+            self.end_tracks(camera);
         }
     }
 
@@ -188,9 +245,13 @@ impl Outlet {
         let mut cameras = BTreeMap::new();
         for (name, entry) in self.lock().iter_mut() {
             let (captured, dropped) = (entry.mailbox.captured(), entry.mailbox.dropped());
-            cameras.insert(name.to_string(), entry.meter.read(now, captured, dropped));
+            let (unchanged, trust) = (entry.mailbox.unchanged(), entry.mailbox.trust());
+            let rates = entry.meter.read(now, captured, dropped);
+            cameras.insert(name.to_string(), CameraStats { unchanged, trust, ..rates });
         }
-        let (kept, lost) = self.outputs.evidence.as_ref().map_or((0, 0), |e| (e.kept(), e.dropped()));
+        let evidence = self.outputs.evidence.as_ref();
+        let (kept, lost) =
+            evidence.map_or((0, 0), |(keeper, courier)| (courier.kept(), keeper.dropped() + courier.dropped()));
         let stats = Stats {
             schema: STATS_SCHEMA.to_owned(),
             at: self.clock.wall(),
@@ -200,6 +261,7 @@ impl Outlet {
             mqtt_dropped: self.outputs.mqtt.dropped(),
             evidence_kept: kept,
             evidence_dropped: lost,
+            outbox: outbox_stats(&self.outputs.outbox.status()),
         };
         self.outputs.hub.mqtt(mqtt_link(&self.outputs.mqtt));
         self.outputs.mqtt.stats(&stats);
@@ -216,6 +278,18 @@ fn mqtt_link(mqtt: &MqttHandle) -> MqttLink {
     MqttLink { state, broker: mqtt.broker().to_owned(), reason: mqtt.last_error().unwrap_or_default() }
 }
 
+fn outbox_stats(status: &outbox::Status) -> OutboxStats {
+    OutboxStats {
+        events: status.loads.of(Kind::Event).items,
+        evidence: status.loads.of(Kind::Evidence).items,
+        bytes: status.loads.total().bytes,
+        in_memory: status.in_memory,
+        oldest_at: status.oldest_at,
+        dropped: status.dropped + status.evicted,
+        trouble: status.trouble.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +304,7 @@ mod tests {
         };
         CameraEntry {
             meter: Meter::new(Instant::now()),
+            scene: None,
             mailbox: Arc::new(Mailbox::new(Arc::new(Notifier::new()))),
             camera: state.map(status),
             blind: blind.map(|reason| (reason.to_owned(), DateTime::UNIX_EPOCH)),

@@ -54,7 +54,7 @@ impl std::fmt::Display for Plan {
 
 /// The keys and tables that differ and can't be changed in a daemon that runs. A model may be added.
 fn restart(old: &Config, new: &Config) -> Vec<String> {
-    let Config { site, node, device, cache, mqtt, web, models, cameras: _, evidence } = old;
+    let Config { site, node, device, cache, mqtt, web, models, cameras: _, evidence, outbox } = old;
     let mut fixed: Vec<String> = [
         ("`site`", *site != new.site),
         ("`node`", *node != new.node),
@@ -63,6 +63,7 @@ fn restart(old: &Config, new: &Config) -> Vec<String> {
         ("[mqtt]", *mqtt != new.mqtt),
         ("[web]", *web != new.web),
         ("[evidence]", *evidence != new.evidence),
+        ("[outbox]", *outbox != new.outbox),
     ]
     .into_iter()
     .filter(|(_, differs)| *differs)

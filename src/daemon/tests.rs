@@ -15,7 +15,7 @@ fn loses_its_device() {
     write_package(dir.path(), 64, 0.5);
     let text = format!(
         "site = \"plant\"\nnode = \"edge\"\ndevice = \"gpu-software\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n\
-         [models.m]\npath = {:?}\n[cameras.line]\nsource = \"sim:conveyor?seed=1&fps=10\"\n",
+         [outbox]\nenabled = false\n[models.m]\npath = {:?}\n[cameras.line]\nsource = \"sim:conveyor?seed=1&fps=10\"\n",
         broker.port(),
         dir.path()
     );

@@ -13,3 +13,6 @@ mod shelf;
 pub use self::keeper::{Keeper, KeeperHandle};
 pub use self::record::{Evidence, EvidenceError, Picture, Record, SCHEMA};
 pub use self::select::{Change, Pick, Reason, Selector};
+
+#[cfg(test)]
+pub(crate) use self::select::tests::scored;

@@ -135,7 +135,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::config::MqttConfig;
     use crate::publish::Mqtt;
-    use crate::publish::mqtt::tests::detections;
+    use crate::publish::mqtt::tests::{detections, durable};
     use crate::publish::testing::{Listener, PATIENCE, free_port};
 
     fn connect(broker: &EmbeddedBroker, client_id: &str) -> Mqtt {
@@ -144,7 +144,7 @@ mod tests {
             client_id: Some(client_id.to_owned()),
             ..MqttConfig::default()
         };
-        Mqtt::start(&config, "demo", "here", Arc::new(SystemClock)).expect("good settings")
+        Mqtt::start(&config, "demo", "here", Arc::new(SystemClock), durable()).expect("good settings")
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! - [`Mqtt`] is the connection: it comes back by itself, holds back while the broker is away, and says
 //!   goodbye in good order. [`MqttHandle`] is what publishers hold of it.
 //! - [`Topics`] are the names that others rely on.
+//! - [`home_assistant`] tells Home Assistant which of them are what.
 //! - [`broker::EmbeddedBroker`] is a broker inside the process, for the demo.
 
 pub mod broker;
 mod endpoint;
 mod error;
+pub mod home_assistant;
 mod mqtt;
 mod queue;
 #[cfg(test)]
@@ -18,7 +20,7 @@ mod tls;
 mod topics;
 
 pub use self::error::MqttError;
-pub use self::mqtt::{Mqtt, MqttHandle};
+pub use self::mqtt::{Durable, Mqtt, MqttHandle};
 pub use self::topics::{TopicError, Topics};
 
 use crate::config::MqttConfig;

@@ -4,23 +4,26 @@
 //! - Nobody who publishes waits: everything goes into a [`Queue`] and leaves it only while connected.
 //! - Whoever subscribes to the node's status sees `online` while it is connected, `stopped` after
 //!   [`Mqtt::close`], and `offline` (the last will) when it is gone without a word.
+//! - What the outbox holds for the broker leaves it when the broker has acknowledged it, not before.
 //! - An outage is logged when it begins, when its reason changes, and when it ends.
 
+mod carry;
 mod link;
 mod options;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumqttc::{AsyncClient, NetworkOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::link::Link;
 pub(super) use self::options::check_client_id;
+use self::wire::Client;
 use super::endpoint::Endpoint;
 use super::error::MqttError;
 use super::queue::{Queue, WINDOW};
@@ -29,15 +32,22 @@ use crate::clock::Clock;
 use crate::config::MqttConfig;
 use crate::detection::Detections;
 use crate::event::{Count, Event};
+use crate::outbox::OutboxHandle;
 use crate::status::{CameraStatus, NodeState, Stats};
 
-/// Longest wait for a connection, and for a packet to be written, in seconds.
-const NETWORK_TIMEOUT_S: u64 = 10;
+/// What the broker is to get in any case.
+#[derive(Debug)]
+pub struct Durable {
+    /// Where it waits.
+    pub outbox: OutboxHandle,
+    /// Messages a second, at most, that are published of what waited when a connection was made.
+    pub backlog_rate: u32,
+}
 
 /// A connection to a broker, which is kept up in the background until it is closed or dropped.
 pub struct Mqtt {
     link: Arc<Link>,
-    client: AsyncClient,
+    client: Client,
     /// Aborted on drop.
     tasks: JoinSet<()>,
 }
@@ -53,21 +63,24 @@ impl Mqtt {
     /// # Errors
     /// When the URL, a topic, a file or a secret is not usable. A broker that does not answer is not an error:
     /// see [`Mqtt::connected`] and [`MqttHandle::last_error`].
-    pub fn start(config: &MqttConfig, site: &str, node: &str, clock: Arc<dyn Clock>) -> Result<Self, MqttError> {
+    pub fn start(
+        config: &MqttConfig,
+        site: &str,
+        node: &str,
+        clock: Arc<dyn Clock>,
+        durable: Durable,
+    ) -> Result<Self, MqttError> {
         let endpoint = Endpoint::of(config)?;
         let topics = Topics::new(&config.prefix, site, node)?;
         let options = options::of(config, &endpoint, &format!("ocellus-{site}-{node}"))?;
-        let link = Arc::new(Link::new(config, &endpoint, topics, clock));
+        let link = Arc::new(Link::new(config, &endpoint, topics, clock, durable.outbox));
         link.set_node_state(NodeState::Online);
         // One more than the window, for the final DISCONNECT.
-        let (client, mut events) = AsyncClient::new(options, WINDOW + 1);
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        network.set_connection_timeout(NETWORK_TIMEOUT_S);
-        events.set_network_options(network);
+        let (client, events) = wire::client(options, WINDOW + 1);
         let mut tasks = JoinSet::new();
         tasks.spawn(link::drive(events, Arc::clone(&link)));
         tasks.spawn(link::feed(client.clone(), Arc::clone(&link)));
+        tasks.spawn(carry::carry(Arc::clone(&link), durable.backlog_rate));
         Ok(Self { link, client, tasks })
     }
 
@@ -85,22 +98,23 @@ impl Mqtt {
 
     /// Delivers what waits, says `stopped`, waits until that is acknowledged and disconnects, so that the last
     /// will is not published. Half of the time at most goes to what waits; what is left of it then is dropped.
-    /// While the broker is away there is nothing to wait for.
+    /// While the broker is away there is nothing to wait for. What is in an outbox stays there.
     ///
     /// Says how many messages were not delivered, and logs it. Where `stopped` is among them the broker
     /// publishes the last will.
     pub async fn close(mut self, deadline: Duration) -> usize {
         let deadline = if self.link.last_error().is_some() { Duration::ZERO } else { deadline };
         let start = Instant::now();
+        self.link.close();
         self.link.wait_until_idle(start + deadline / 2).await;
         let given_up = self.link.change(Queue::give_up);
         self.link.set_node_state(NodeState::Stopped);
         let mut lost = given_up;
-        if self.link.wait_until_idle(start + deadline).await && self.client.try_disconnect().is_ok() {
+        if self.link.wait_until_idle(start + deadline).await && self.client.disconnect() {
             // The event loop's task ends once the DISCONNECT is written.
             let _ = tokio::time::timeout_at(start + deadline, self.tasks.join_next()).await;
         } else {
-            lost += self.link.queue().left();
+            lost += self.link.queue().lost();
         }
         if lost > 0 {
             let broker = &self.link.broker;
@@ -116,9 +130,12 @@ impl MqttHandle {
         self.0.change(|queue| queue.push(detections));
     }
 
-    /// Publishes an event. Never waits; while the broker is away or slow the oldest are dropped.
-    pub fn event(&self, event: Arc<Event>) {
-        self.0.change(|queue| queue.push_event(event));
+    /// Publishes an event: it waits in the outbox until the broker has acknowledged it. Never waits itself.
+    pub fn event(&self, event: &Event) {
+        match carry::item_of(event) {
+            Some(item) => self.0.outbox.append(item),
+            None => self.0.change(Queue::count_dropped),
+        }
     }
 
     /// Publishes a running count, now and after every reconnection, until it is told anew.
@@ -127,6 +144,11 @@ impl MqttHandle {
             Ok(topic) => self.0.set_state(topic, count),
             Err(error) => tracing::error!(rule = count.rule, %error, "A count can't be published."),
         }
+    }
+
+    /// Publishes a message of others' making, retained, now and after every reconnection.
+    pub fn announce(&self, topic: String, message: &serde_json::Value) {
+        self.0.set_state(topic, message);
     }
 
     /// Publishes a camera's state, now and after every reconnection, until it is told anew.

@@ -7,9 +7,11 @@
 //!   backlog of an outage. The live ones go first, so that an outage never makes what happens now late; a
 //!   consumer that wants them in order has `frame.captured_at`. Where there is no room the oldest of the backlog
 //!   goes, then the oldest of the live ones, and is counted.
-//! - Events wait in a line of their own, of the same length, and go before detections, in order.
+//! - Items of the outbox wait in two lines as well, live and backlog, a few of each: the others wait in the outbox.
+//!   Live ones go before detections, the backlog behind live detections. They are of one connection: when it
+//!   breaks they are forgotten here, and read from the outbox again.
 //! - A message at QoS 1 counts as done when it is acknowledged, another when it is written. What was on its
-//!   way when the connection broke is taken back: events, and detections at QoS 1, to the backlog.
+//!   way when the connection broke is taken back: detections at QoS 1, to the backlog.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,10 +19,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::detection::Detections;
-use crate::event::Event;
+use crate::outbox::Stored;
 
 /// Most messages that are on their way at a time.
 pub(super) const WINDOW: usize = 64;
+/// Most live items of the outbox that wait here, and most of its backlog.
+const DURABLE: (usize, usize) = (WINDOW, 512);
 
 /// What is to be published next.
 #[derive(Debug, Clone)]
@@ -29,16 +33,9 @@ pub(super) enum Next {
     State { topic: String, payload: Bytes },
     /// Statistics: QoS 0.
     Stats { topic: String, payload: Bytes },
-    /// An event: QoS 1.
-    Event(Arc<Event>),
+    /// An item of the outbox: QoS 1.
+    Durable(Box<Stored>),
     /// A scored frame, at the QoS that the configuration says.
-    Detections(Arc<Detections>),
-}
-
-/// What is to be sent again should the connection break before it is done.
-#[derive(Debug)]
-pub(super) enum Again {
-    Event(Arc<Event>),
     Detections(Arc<Detections>),
 }
 
@@ -48,8 +45,16 @@ struct State {
     due: bool,
 }
 
-/// A message on its way. Only what must be sent again is remembered.
-type Sent = Option<Again>;
+/// What is remembered of a message on its way.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// Nothing: should the connection break it is not sent again, or from elsewhere.
+    Forgotten,
+    /// Detections that are to be sent again should the connection break.
+    Detections(Arc<Detections>),
+    /// An item of the outbox, by its number there.
+    Durable(u64),
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -58,8 +63,11 @@ pub(super) struct Queue {
     /// By topic. The node's own state is among them.
     states: BTreeMap<String, State>,
     stats: Option<(String, Bytes)>,
-    /// Oldest first.
-    events: VecDeque<Arc<Event>>,
+    /// How many connections there were.
+    session: u64,
+    /// Of the outbox, in its order.
+    durable_live: VecDeque<Stored>,
+    durable_backlog: VecDeque<Stored>,
     /// Scored since the connection is there, oldest first.
     live: VecDeque<Arc<Detections>>,
     /// Scored before, oldest first.
@@ -84,11 +92,6 @@ impl Queue {
         self.stats = Some((topic, payload));
     }
 
-    pub(super) fn push_event(&mut self, event: Arc<Event>) {
-        self.events.push_back(event);
-        self.trim();
-    }
-
     pub(super) fn push(&mut self, detections: Arc<Detections>) {
         if self.connected {
             self.live.push_back(detections);
@@ -96,6 +99,30 @@ impl Queue {
             self.backlog.push_back(detections);
         }
         self.trim();
+    }
+
+    /// How many live items of the outbox may be pushed.
+    pub(super) fn room_for_live(&self) -> usize {
+        DURABLE.0.saturating_sub(self.durable_live.len())
+    }
+
+    /// How many items of the outbox's backlog may be pushed.
+    pub(super) fn room_for_backlog(&self) -> usize {
+        DURABLE.1.saturating_sub(self.durable_backlog.len())
+    }
+
+    /// Adds items that came while the connection is there. What was read for an earlier one is ignored.
+    pub(super) fn push_live(&mut self, session: u64, items: Vec<Stored>) {
+        if self.connected && session == self.session {
+            self.durable_live.extend(items);
+        }
+    }
+
+    /// Adds items that came before.
+    pub(super) fn push_backlog(&mut self, session: u64, items: Vec<Stored>) {
+        if self.connected && session == self.session {
+            self.durable_backlog.extend(items);
+        }
     }
 
     /// Takes what goes next: states first, since they are few and matter most. None while the connection is
@@ -111,59 +138,74 @@ impl Queue {
         if let Some((topic, payload)) = self.stats.take() {
             return Some(Next::Stats { topic, payload });
         }
-        if let Some(event) = self.events.pop_front() {
-            return Some(Next::Event(event));
+        if let Some(item) = self.durable_live.pop_front() {
+            return Some(Next::Durable(Box::new(item)));
         }
-        self.live.pop_front().or_else(|| self.backlog.pop_front()).map(Next::Detections)
+        if let Some(detections) = self.live.pop_front() {
+            return Some(Next::Detections(detections));
+        }
+        if let Some(item) = self.durable_backlog.pop_front() {
+            return Some(Next::Durable(Box::new(item)));
+        }
+        self.backlog.pop_front().map(Next::Detections)
     }
 
-    /// What [`Queue::take`] gave was handed to the client. `again` is what is to be sent once more should
-    /// the connection break before it is done.
-    pub(super) fn handed(&mut self, again: Sent) {
-        self.handed.push_back(again);
+    /// What [`Queue::take`] gave was handed to the client.
+    pub(super) fn handed(&mut self, sent: Sent) {
+        self.handed.push_back(sent);
     }
 
     /// The client wrote its next message; `id` is 0 at QoS 0.
     pub(super) fn written(&mut self, id: u16) {
-        let sent = self.handed.pop_front().flatten();
+        let sent = self.handed.pop_front().unwrap_or(Sent::Forgotten);
         if id != 0 {
             self.unacknowledged.insert(id, sent);
         }
     }
 
-    pub(super) fn acknowledged(&mut self, id: u16) {
-        self.unacknowledged.remove(&id);
+    /// A message is done; if it was an item of the outbox this is its number.
+    pub(super) fn acknowledged(&mut self, id: u16) -> Option<u64> {
+        match self.unacknowledged.remove(&id) {
+            Some(Sent::Durable(seq)) => Some(seq),
+            _ => None,
+        }
     }
 
-    pub(super) fn connect(&mut self) {
+    /// Says which connection this is.
+    pub(super) fn connect(&mut self) -> u64 {
         self.connected = true;
+        self.session += 1;
         for state in self.states.values_mut() {
             state.due = true;
         }
+        self.session
     }
 
     pub(super) fn disconnect(&mut self) {
         self.connected = false;
-        let (mut events, mut detections) = (Vec::new(), Vec::new());
-        for again in self.unacknowledged.drain().map(|(_, sent)| sent).chain(self.handed.drain(..)).flatten() {
-            match again {
-                Again::Event(event) => events.push(event),
-                Again::Detections(scored) => detections.push(scored),
-            }
-        }
-        // Packet ids wrap around; ULIDs tell the order in which things happened and frames were scored.
-        self.events.extend(events);
-        self.events.make_contiguous().sort_by(|a, b| a.id.cmp(&b.id));
-        self.backlog.extend(detections.into_iter().chain(self.live.drain(..)));
+        self.forget_durable();
+        let unacknowledged = self.unacknowledged.drain().map(|(_, sent)| sent);
+        let again = unacknowledged.chain(self.handed.drain(..)).filter_map(|sent| match sent {
+            Sent::Detections(detections) => Some(detections),
+            Sent::Forgotten | Sent::Durable(_) => None,
+        });
+        self.backlog.extend(again.chain(self.live.drain(..)));
+        // Packet ids wrap around; ULIDs tell the order in which frames were scored.
         self.backlog.make_contiguous().sort_by(|a, b| a.id.cmp(&b.id));
         self.trim();
     }
 
-    /// Gives up the events and detections that still wait, counts them and says how many they were.
+    /// The outbox has them still.
+    fn forget_durable(&mut self) {
+        self.durable_live.clear();
+        self.durable_backlog.clear();
+    }
+
+    /// Gives up the detections that still wait, counts them and says how many they were.
     pub(super) fn give_up(&mut self) -> usize {
+        self.forget_durable();
         let waiting = self.waiting();
         self.dropped += waiting as u64;
-        self.events.clear();
         self.live.clear();
         self.backlog.clear();
         waiting
@@ -183,10 +225,18 @@ impl Queue {
         self.left() == 0
     }
 
-    /// How many messages wait or are on their way.
+    /// How many messages wait or are on their way. The backlog of the outbox may wait longer.
     pub(super) fn left(&self) -> usize {
         let states = self.states.values().filter(|state| state.due).count();
-        states + usize::from(self.stats.is_some()) + self.waiting() + self.on_their_way()
+        let waiting = self.waiting() + self.durable_live.len();
+        states + usize::from(self.stats.is_some()) + waiting + self.on_their_way()
+    }
+
+    /// How many messages are lost if the connection ends now.
+    pub(super) fn lost(&self) -> usize {
+        let sent = self.handed.iter().chain(self.unacknowledged.values());
+        let durable = sent.filter(|sent| matches!(sent, Sent::Durable(_))).count();
+        self.left() - self.durable_live.len() - durable
     }
 
     fn on_their_way(&self) -> usize {
@@ -194,15 +244,11 @@ impl Queue {
     }
 
     fn waiting(&self) -> usize {
-        self.events.len() + self.live.len() + self.backlog.len()
+        self.live.len() + self.backlog.len()
     }
 
     fn trim(&mut self) {
-        while self.events.len() > self.capacity {
-            self.events.pop_front();
-            self.dropped += 1;
-        }
-        while self.live.len() + self.backlog.len() > self.capacity {
+        while self.waiting() > self.capacity {
             if self.backlog.pop_front().is_none() {
                 self.live.pop_front();
             }
@@ -212,144 +258,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::publish::mqtt::tests::{detections, event};
-
-    fn seqs(queue: &Queue) -> Vec<u64> {
-        queue.live.iter().chain(&queue.backlog).map(|d| d.frame.seq).collect()
-    }
-
-    #[test]
-    fn the_oldest_goes_first_and_is_counted() {
-        let mut queue = Queue::new(3);
-        for seq in 0..10 {
-            queue.push(detections("line3", seq));
-        }
-        assert_eq!(seqs(&queue), [7, 8, 9]);
-        assert_eq!(queue.dropped(), 7);
-        assert!(queue.take().is_none(), "nothing leaves while the connection is away");
-    }
-
-    #[test]
-    fn the_window_bounds_what_is_on_its_way() {
-        let mut queue = Queue::new(1000);
-        queue.connect();
-        for seq in 0..200 {
-            queue.push(detections("line3", seq));
-        }
-        let mut taken = 0;
-        while queue.take().is_some() {
-            queue.handed(None);
-            taken += 1;
-        }
-        assert_eq!(taken, WINDOW);
-        queue.written(1);
-        assert!(queue.take().is_none(), "written is not acknowledged");
-        queue.acknowledged(1);
-        assert!(queue.take().is_some());
-    }
-
-    #[test]
-    fn what_was_not_acknowledged_is_sent_again_in_order() {
-        let mut queue = Queue::new(10);
-        queue.connect();
-        for seq in 0..6 {
-            queue.push(detections("line3", seq));
-        }
-        for _ in 0..4 {
-            let Some(Next::Detections(d)) = queue.take() else { panic!("detections are due") };
-            queue.handed(Some(Again::Detections(d)));
-        }
-        // 0 is done, 1 and 2 wait for their acknowledgement, 3 was not even written.
-        for id in [1, 2, 3] {
-            queue.written(id);
-        }
-        queue.acknowledged(1);
-        queue.disconnect();
-        assert_eq!(seqs(&queue), [1, 2, 3, 4, 5]);
-        assert_eq!(queue.on_their_way(), 0);
-        assert_eq!(queue.dropped(), 0);
-    }
-
-    #[test]
-    fn events_go_before_detections_and_again_in_order() {
-        let mut queue = Queue::new(4);
-        queue.connect();
-        queue.push(detections("line3", 0));
-        for number in 0..6 {
-            queue.push_event(event("line3", number));
-        }
-        assert_eq!(queue.dropped(), 2, "the oldest");
-        for id in [1, 2] {
-            let Some(Next::Event(event)) = queue.take() else { panic!("an event is due") };
-            queue.handed(Some(Again::Event(event)));
-            queue.written(id);
-        }
-        queue.disconnect();
-        queue.connect();
-        let mut ids = Vec::new();
-        while let Some(Next::Event(event)) = queue.take() {
-            ids.push(event.id.clone());
-        }
-        assert_eq!(ids, [2, 3, 4, 5].map(|number| event("line3", number).id.clone()));
-    }
-
-    #[test]
-    fn live_goes_before_the_backlog_and_the_backlog_is_dropped_first() {
-        let mut queue = Queue::new(4);
-        for seq in 0..3 {
-            queue.push(detections("line3", seq));
-        }
-        queue.connect();
-        queue.push(detections("line3", 3));
-        queue.push(detections("line3", 4));
-        assert_eq!(seqs(&queue), [3, 4, 1, 2]);
-        assert_eq!(queue.dropped(), 1);
-        let mut sent = Vec::new();
-        while let Some(Next::Detections(d)) = queue.take() {
-            sent.push(d.frame.seq);
-        }
-        assert_eq!(sent, [3, 4, 1, 2]);
-        for seq in 5..10 {
-            queue.push(detections("line3", seq));
-        }
-        queue.disconnect();
-        queue.push(detections("line3", 10));
-        assert_eq!(seqs(&queue), [7, 8, 9, 10]);
-    }
-
-    #[test]
-    fn states_are_due_again_after_each_connection_and_only_their_latest_value() {
-        let mut queue = Queue::new(10);
-        queue.set_state("a/status".to_owned(), Bytes::from_static(b"1"));
-        queue.set_state("a/status".to_owned(), Bytes::from_static(b"2"));
-        queue.set_state("b/status".to_owned(), Bytes::from_static(b"1"));
-        for _ in 0..3 {
-            queue.connect();
-            let mut seen = Vec::new();
-            while let Some(Next::State { topic, payload }) = queue.take() {
-                queue.handed(None);
-                seen.push((topic, payload));
-            }
-            assert_eq!(
-                seen,
-                [("a/status".to_owned(), Bytes::from_static(b"2")), ("b/status".to_owned(), Bytes::from_static(b"1"))]
-            );
-            assert!(!queue.is_idle());
-            queue.disconnect();
-        }
-    }
-
-    #[test]
-    fn giving_up_counts() {
-        let mut queue = Queue::new(10);
-        queue.connect();
-        queue.push(detections("line3", 0));
-        queue.push(detections("line3", 1));
-        assert_eq!(queue.left(), 2);
-        assert_eq!(queue.give_up(), 2);
-        assert!(queue.is_idle());
-        assert_eq!(queue.dropped(), 2);
-    }
-}
+mod tests;

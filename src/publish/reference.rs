@@ -137,7 +137,8 @@ fn the_reference_is_what_the_code_does() {
 fn messages_have_the_fields_of_their_schema() {
     let message = super::mqtt::tests::detections("line3", 1);
     // Not in every message.
-    let message = Detections { embedding: Some(vec![0.6, 0.8]), ..(*message).clone() };
+    let camera_state = Some(status::CameraState::Blind);
+    let message = Detections { embedding: Some(vec![0.6, 0.8]), camera_state, ..(*message).clone() };
     let message = serde_json::to_value(&message).expect("JSON");
     let (_, schema) = schema_of::<Detections>(detection::SCHEMA);
     let fields = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();

@@ -81,6 +81,17 @@ impl Topics {
     pub fn counts(&self, camera: &str, rule: &str) -> Result<String, TopicError> {
         Ok(format!("{}/{}/counts/{}", self.base, level(camera)?, level(rule)?))
     }
+
+    /// Where a camera's messages on some channel go, like `events` or `counts/exit`.
+    ///
+    /// # Errors
+    /// When the camera's name can't be a level of a topic, or the channel can't be levels of one.
+    pub fn of_camera(&self, camera: &str, channel: &str) -> Result<String, TopicError> {
+        for part in channel.split('/') {
+            check_characters(part)?;
+        }
+        Ok(format!("{}/{}/{channel}", self.base, level(camera)?))
+    }
 }
 
 fn level(text: &str) -> Result<&str, TopicError> {
@@ -120,6 +131,10 @@ mod tests {
         assert_eq!(topics.detections("line3").as_deref(), Ok("ocellus/plant-7/edge-01/line3/detections"));
         assert_eq!(topics.events("line3").as_deref(), Ok("ocellus/plant-7/edge-01/line3/events"));
         assert_eq!(topics.counts("line3", "exit").as_deref(), Ok("ocellus/plant-7/edge-01/line3/counts/exit"));
+        assert_eq!(
+            topics.of_camera("line3", "counts/exit").as_deref(),
+            Ok("ocellus/plant-7/edge-01/line3/counts/exit")
+        );
         let deep = Topics::new("factory/vision", "s", "n").expect("a prefix may have levels");
         assert_eq!(deep.stats(), "factory/vision/s/n/stats");
     }
@@ -138,6 +153,8 @@ mod tests {
             assert!(topics.detections(bad).is_err(), "{bad:?}");
             assert!(topics.events(bad).is_err(), "{bad:?}");
             assert!(topics.counts(bad, "exit").is_err() && topics.counts("line3", bad).is_err(), "{bad:?}");
+            assert!(topics.of_camera(bad, "events").is_err(), "{bad:?}");
+            assert!(bad == "a/b" || topics.of_camera("line3", bad).is_err(), "{bad:?}");
         }
     }
 

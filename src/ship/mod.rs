@@ -1,13 +1,15 @@
 //! Where evidence goes: a folder, Azure Blob storage (Azure Stack Hub and Edge included) or S3.
 //!
-//! [`Store`] writes to one of them. [`Sink`] is what the evidence room knows of it, so that a durable outbox can
-//! stand between the two.
+//! [`Store`] writes to one of them. [`Sink`] is what the evidence room knows of it, so that the outbox stands between
+//! the two: [`Inlet`] leads into it, and the [`Courier`] brings what waits there to the store.
 
+mod courier;
 mod layout;
 pub mod store;
 
 use std::future::Future;
 
+pub use self::courier::{Courier, CourierHandle, Inlet};
 pub use self::store::{ShipError, Store};
 
 use crate::evidence::Evidence;

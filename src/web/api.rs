@@ -121,6 +121,8 @@ pub struct CameraView {
     pub stats: Option<CameraStats>,
     /// Objects seen since the start by label, most frequent first.
     pub counts: Vec<Count>,
+    /// The running counts of its zones and lines, as on MQTT.
+    pub rules: Vec<crate::event::Count>,
     /// The last scored frame; its model is the camera's. At most 50 objects are listed.
     pub last: Option<Detections>,
     /// What was seen in the last seconds in which something was seen, newest first.
@@ -197,6 +199,7 @@ fn view(name: &str, camera: &Camera, stats: Option<&Stats>) -> CameraView {
         name: name.into(),
         status: camera.status(),
         counts: stats.map(counts).unwrap_or_default(),
+        rules: camera.rules(),
         stats: stats.cloned().map(|s| CameraStats {
             // They are in `counts`, sorted and bounded.
             objects: std::collections::BTreeMap::new(),

@@ -15,6 +15,7 @@ use super::kept::Album;
 use super::live::Encoded;
 use crate::clock::Clock;
 use crate::detection::{Rect, Scored};
+use crate::event::Count;
 use crate::evidence::Evidence;
 use crate::status::{CAMERA_SCHEMA, CameraState, CameraStatus, Stats};
 
@@ -133,6 +134,13 @@ impl Hub {
         }
     }
 
+    /// Takes the running count of a zone or line.
+    pub fn count(&self, count: &Count) {
+        if let Some(camera) = self.camera(&count.camera) {
+            lock(&camera.rules).insert(count.rule.clone(), count.clone());
+        }
+    }
+
     /// Takes a frame that the store has kept: the page shows the last ones.
     pub fn kept(&self, item: &Evidence) {
         if let Some(camera) = self.camera(&item.camera) {
@@ -209,6 +217,8 @@ pub(super) struct Camera {
     status: Mutex<CameraStatus>,
     moments: Mutex<VecDeque<Moment>>,
     album: Mutex<Album>,
+    /// Running counts by the rule's name.
+    rules: Mutex<BTreeMap<String, Count>>,
 }
 
 impl Camera {
@@ -222,6 +232,7 @@ impl Camera {
             status: Mutex::new(status),
             moments: Mutex::default(),
             album: Mutex::default(),
+            rules: Mutex::default(),
         }
     }
 
@@ -272,6 +283,11 @@ impl Camera {
 
     pub(super) fn status(&self) -> CameraStatus {
         lock(&self.status).clone()
+    }
+
+    /// The running counts of its zones and lines, in the order of their names.
+    pub(super) fn rules(&self) -> Vec<Count> {
+        lock(&self.rules).values().cloned().collect()
     }
 
     /// The newest frame.

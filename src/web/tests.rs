@@ -19,7 +19,9 @@ use crate::clock::ManualClock;
 use crate::detection::{Detections, FrameRef, Latency, ModelRef, Object, Rect, SCHEMA, Scored};
 use crate::evidence::{Evidence, Pick, Reason};
 use crate::frame::{Frame, Image, PixelFormat};
-use crate::status::{CAMERA_SCHEMA, CameraState, CameraStats, CameraStatus, Percentiles, STATS_SCHEMA, Stats};
+use crate::status::{
+    CAMERA_SCHEMA, CameraState, CameraStats, CameraStatus, OutboxStats, Percentiles, STATS_SCHEMA, Stats,
+};
 
 const CAMERAS: [&str; 2] = ["line-1", "line-2"];
 
@@ -90,6 +92,7 @@ fn scored_image(camera: &str, seq: u64, labels: &[&str], image: Image) -> Scored
         site: "plant-7".to_owned(),
         node: "edge-01".to_owned(),
         camera: camera.to_owned(),
+        camera_state: None,
         frame: FrameRef { seq, captured_at, width: image.width(), height: image.height() },
         model: ModelRef { name: "conveyor".to_owned(), version: "1.2.0".to_owned(), digest: "sha256:0".to_owned() },
         config: "sha256:1".to_owned(),
@@ -97,7 +100,8 @@ fn scored_image(camera: &str, seq: u64, labels: &[&str], image: Image) -> Scored
         objects: labels.iter().enumerate().map(object).collect(),
         embedding: None,
     };
-    let frame = Frame { camera: camera.into(), seq, captured_at, captured: Instant::now(), image };
+    let frame =
+        Frame { camera: camera.into(), seq, captured_at, captured: Instant::now(), state: CameraState::Ok, image };
     Scored { frame, detections: Arc::new(detections) }
 }
 
@@ -112,8 +116,10 @@ fn stats(camera: &str, objects: &[(&str, u64)]) -> Stats {
         scored_fps: 12.5,
         dropped: 7,
         scored: 100,
+        events: 12,
         objects: objects.iter().map(|(label, n)| ((*label).to_owned(), *n)).collect(),
         latency_ms: Percentiles { p50: 10.0, p95: 20.0, p99: 30.0 },
+        ..CameraStats::default()
     };
     Stats {
         schema: STATS_SCHEMA.to_owned(),
@@ -124,6 +130,7 @@ fn stats(camera: &str, objects: &[(&str, u64)]) -> Stats {
         mqtt_dropped: 3,
         evidence_kept: 4,
         evidence_dropped: 5,
+        outbox: OutboxStats::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::peers::{Mosquitto, Running, Subscriber, children, is_alive, ocellus, 
 use crate::samples;
 
 /// Writes a configuration and starts the daemon on it.
-fn daemon(folder: &Path, port: u16, rest: &str) -> Running {
+pub fn daemon(folder: &Path, port: u16, rest: &str) -> Running {
     let config = folder.join("ocellus.toml");
     let head = format!(
         "site = \"plant-7\"\nnode = \"edge-01\"\ndevice = \"cpu\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n"
@@ -22,7 +22,7 @@ fn daemon(folder: &Path, port: u16, rest: &str) -> Running {
 }
 
 /// A model package and cameras that need no sample data.
-fn conveyors(rates: &[(&str, u32)]) -> String {
+pub fn conveyors(rates: &[(&str, u32)]) -> String {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor");
     let mut text = format!("[models.parts]\npath = \"{}\"\n", package.display());
     for (name, fps) in rates {

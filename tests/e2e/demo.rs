@@ -62,6 +62,10 @@ fn the_simulated_line_is_seen_by_mqtt_page_and_store() {
         assert!(seen.len() >= 3, "labels of the conveyor: {seen:?}");
         seen.clear();
     }
+    let counted = |m: &crate::peers::Message| m.json()["crossed"]["right"]["total"].as_u64() >= Some(1);
+    let count = subscriber.wait_for("line-2/counts/exit", counted).json();
+    let groups = &count["crossed"]["right"]["groups"];
+    assert_eq!(groups["ok"].as_u64().zip(groups["ng"].as_u64()).map(|(ok, ng)| ok + ng), Some(1), "{count}");
     let stats = subscriber.wait_for("/stats", |m| m.json()["cameras"]["line-2"]["scored"].as_u64() > Some(0)).json();
     assert!(stats["cameras"]["line-1"]["latency_ms"]["p50"].as_f64() > Some(0.0), "{stats}");
 

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,15 @@ use serde_json::Value;
 /// How long anything may take before a test gives up. Generous: the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The binary under test.
+/// The binary under test, with a state of its own each time, unless its configuration names a place.
 pub fn ocellus() -> Command {
+    static STATES: AtomicU32 = AtomicU32::new(0);
+    let state = format!("state/{}-{}", std::process::id(), STATES.fetch_add(1, Ordering::Relaxed));
+    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(state);
+    // Of an earlier process with our number.
+    let _ = std::fs::remove_dir_all(&state);
     let mut command = Command::new(env!("CARGO_BIN_EXE_ocellus"));
-    command.env_remove("RUST_LOG");
+    command.env_remove("RUST_LOG").env("STATE_DIRECTORY", state);
     command
 }
 
@@ -144,11 +150,22 @@ impl Mosquitto {
         broker
     }
 
+    /// One with further settings.
+    pub fn with(settings: &str) -> Self {
+        let mut broker = Self::configured(settings);
+        broker.begin();
+        broker
+    }
+
     /// One that is not running yet.
     pub fn stopped() -> Self {
+        Self::configured("")
+    }
+
+    fn configured(settings: &str) -> Self {
         let config = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
-        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n{settings}\n");
         std::fs::write(config.path().join("mosquitto.conf"), text).expect("the config can be written");
         Self { running: None, port, config }
     }

@@ -1,4 +1,4 @@
-"""An RTSP camera: a moving test picture over gst-rtsp-server.
+"""An RTSP camera: moving colour bars over gst-rtsp-server.
 
 Prints `ready URL` once it listens, then what its clients do, one word a line: `play`, `teardown`, `gone`.
 SIGUSR1 makes the stream fall silent while the connection stays up; SIGUSR2 lets it go on.
@@ -90,7 +90,7 @@ def main():
     width, height = args.size.split("x")
     payload = 26 if args.codec == "mjpeg" else 96
     factory.set_launch(
-        f"( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width={width},height={height},"
+        f"( videotestsrc is-live=true pattern=smpte horizontal-speed=5 ! video/x-raw,format=I420,width={width},height={height},"
         f"framerate={args.fps}/1 ! identity name=gate ! {ENCODERS[args.codec].format(fps=args.fps)} name=pay0 "
         f"pt={payload} )"
     )

@@ -145,9 +145,18 @@ pub(super) fn ffmpeg(program: &Path, input: &Input, stream: &Stream) -> Command 
     command
 }
 
+/// One picture as the camera gives it, not decoded.
+pub(super) fn still(program: &Path, input: &Input) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-nostdin", "-hide_banner", "-loglevel", "error"]);
+    input.append_to(&mut command);
+    command.args(["-map", "0:V:0", "-frames:v", "1", "-c:v", "copy", "-f", "image2pipe", "pipe:1"]);
+    command
+}
+
 /// Leaves out pictures that come too soon after the last one. Those without a time, and after a jump back, stay.
 fn thin(fps: Option<f32>) -> String {
-    let gap = EARLY / fps.map_or(MAX_RATE, |fps| fps.clamp(0.001, MAX_RATE));
+    let gap = fps.map_or(1.0 / MAX_RATE, |fps| EARLY / fps.clamp(0.001, MAX_RATE));
     format!("select='isnan(t)+isnan(prev_selected_t)+lt(t,prev_selected_t)+gte(t-prev_selected_t,{gap:.6})'")
 }
 

@@ -24,6 +24,8 @@ const ENDING: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(400);
 /// A program of util-linux, which has another run such that it is killed when its parent dies.
 const TIE: (&str, [&str; 3]) = ("setpriv", ["--pdeathsig", "KILL", "--"]);
+/// What is in lines that say nothing of why a program ends: a repetition, and hardware that is not there where any would do.
+const CHATTER: [&str; 3] = ["Last message repeated", "AVHWDeviceContext", "Device creation failed"];
 const POLL: Duration = Duration::from_millis(10);
 
 /// Marks that may wait to be read, before the child has to; it is a few pictures ahead of its output at most.
@@ -124,7 +126,7 @@ impl Leashed {
     pub fn last_words(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&said);
-        let worth = |line: &&str| !line.is_empty() && !line.starts_with("Last message repeated");
+        let worth = |line: &&str| !line.is_empty() && !CHATTER.iter().any(|words| line.contains(words));
         let line = text.lines().rev().map(str::trim).find(worth).unwrap_or_default();
         let line = if line.starts_with('[') { line.split_once("] ").map_or(line, |(_, rest)| rest) } else { line };
         line.chars().filter(|c| !c.is_control()).take(300).collect()

@@ -1,7 +1,10 @@
+mod fitness;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 use bytes::Bytes;
 use chrono::DateTime;
@@ -11,6 +14,7 @@ use crate::camera::mailbox::Notifier;
 use crate::camera::sim::ConveyorError;
 use crate::camera::tests::{LONG, ended, eventually, fake_program, ffmpeg};
 use crate::clock::{ManualClock, SystemClock};
+use crate::config::TrustConfig;
 use crate::frame::{Image, PixelFormat};
 
 type Observe = Box<dyn FnMut(CameraStatus) + Send>;
@@ -29,7 +33,9 @@ impl Bench {
 
     /// A camera as the daemon would start it.
     pub fn asking(options: CameraOptions) -> Self {
-        Self::started(|name, mailbox, observe| Camera::spawn(name, options, mailbox, Arc::new(SystemClock), observe))
+        let start =
+            |name: &Name, mailbox, observe| Camera::spawn(name, options, mailbox, Arc::new(SystemClock), observe);
+        Self::started(newest(), start)
     }
 
     fn with(
@@ -38,12 +44,24 @@ impl Bench {
         clock: Arc<dyn Clock>,
         open: impl FnMut(&Stop) -> Opened + Send + 'static,
     ) -> Self {
-        let options = CameraOptions { fps, ..CameraOptions::new(source) };
-        Self::started(|name, mailbox, observe| Camera::with(name, options, mailbox, clock, observe, open))
+        // Pictures that a test makes up are rarely worth a look.
+        let trust = TrustConfig { enabled: false, ..TrustConfig::default() };
+        let options = CameraOptions { fps, trust, ..CameraOptions::new(source) };
+        Self::started(newest(), |name, mailbox, observe| Camera::with(name, options, mailbox, clock, observe, open))
     }
 
-    fn started(start: impl FnOnce(&Name, Arc<Mailbox>, Observe) -> io::Result<Camera>) -> Self {
-        let mailbox = Arc::new(Mailbox::new(Arc::new(Notifier::new())));
+    /// A camera whose pictures the test gives.
+    fn fed(options: CameraOptions, mailbox: Mailbox) -> (Self, SyncSender<Shot>) {
+        let (feed, shots) = sync_channel(1000);
+        let mut fed = Some(Fed(shots));
+        let open = move |_: &Stop| Ok(fed.take().map(|fed| Box::new(fed) as Box<dyn Reader>));
+        let clock = Arc::new(SystemClock);
+        let start = |name: &Name, mailbox, observe| Camera::with(name, options, mailbox, clock, observe, open);
+        (Self::started(mailbox, start), feed)
+    }
+
+    fn started(mailbox: Mailbox, start: impl FnOnce(&Name, Arc<Mailbox>, Observe) -> io::Result<Camera>) -> Self {
+        let mailbox = Arc::new(mailbox);
         let reports: Arc<Mutex<Vec<CameraStatus>>> = Arc::default();
         let heard = Arc::clone(&reports);
         let observe: Observe = Box::new(move |status| heard.lock().unwrap().push(status));
@@ -71,6 +89,24 @@ impl Bench {
 
     pub fn stop(&mut self) {
         self.camera.take().unwrap().stop();
+    }
+}
+
+fn newest() -> Mailbox {
+    Mailbox::new(Arc::new(Notifier::new()))
+}
+
+/// Gives the pictures that come through a channel, until it is closed.
+struct Fed(Receiver<Shot>);
+
+impl Reader for Fed {
+    fn next(&mut self, stop: &Stop) -> Result<Option<Shot>, CameraError> {
+        loop {
+            match self.0.recv_timeout(GLANCE) {
+                Err(RecvTimeoutError::Timeout) if !stop.is_set() => {}
+                other => return Ok(other.ok()),
+            }
+        }
     }
 }
 

@@ -99,6 +99,15 @@ fn values_outside_their_range_are_told_apart() {
             format!("{camera}username = \"a\"\npassword_env = \"A\"\npassword_credential = \"a\"\n"),
             "3: the password comes from one place",
         ),
+        (format!("{camera}poll_s = 1\n"), "5: only http and https give stills"),
+        (format!("{camera}poll_s = 0\n"), "5: `poll_s` is from 0.05 to 86400"),
+        (format!("{camera}queue = \"all\"\n"), "5: unknown value `all`. Valid values here: `newest`, `every`"),
+        (format!("{camera}queue_frames = 3\n"), "5: `queue_frames` is for `queue = \"every\"`"),
+        (format!("{camera}queue = \"every\"\nqueue_frames = 0\n"), "6: `queue_frames` is from 1 to 1024"),
+        (format!("{camera}motion = 0\n"), "5: `motion` is from 0.5 to 255 levels"),
+        (format!("{camera}[cameras.line3.trust]\nstil = 1\n"), "6: unknown key `stil`: did you mean `still`?"),
+        (format!("{camera}[cameras.line3.trust]\nstill = 2.0\n"), "6: `still` is from 0 (off) to 1"),
+        (format!("{camera}[cameras.line3.trust]\nreference = \"/no\"\n"), "6: there is no file /no"),
         (format!("{camera}max_side = 8\n"), "5: `max_side` is from 16 to 16384"),
         (format!("{camera}timeout_s = 0\n"), "5: `timeout_s` is from 0.5 to 3600"),
         (format!("{camera}transport = \"upd\"\n"), "5: unknown value `upd`. Valid values here: `tcp`, `udp`"),
@@ -193,4 +202,87 @@ fn what_a_local_camera_is_asked_for_must_make_sense() {
         "{local}format = \"grey\"\nsize = [640, 480]\ncontrols = {{ exposure = \"auto\", gain = 3, hdr = true }}\n"
     ))
     .expect("it makes sense");
+}
+
+#[test]
+fn zones_lines_and_tracks_that_make_no_sense_have_their_line() {
+    let (_folder, good) = good();
+    let zone = |keys: &str| format!("{good}[[cameras.line3.zones]]\nname = \"belt\"\n{keys}\n");
+    let line = |keys: &str| format!("{good}[[cameras.line3.lines]]\nname = \"exit\"\n{keys}\n");
+    let track = |keys: &str| format!("{good}[cameras.line3.track]\n{keys}\n");
+    let (square, upright) = ("points = [[0, 0], [1, 0], [1, 1]]", "points = [[0.5, 0], [0.5, 1]]");
+    for (text, wanted) in [
+        (zone("points = [[0, 0], [1, 0]]"), "7: a zone has at least three `points` and at most 256, not 2"),
+        (zone("points = [[0, 0], [1.2, 0.5], [1, 1]]"), "7: [1.2, 0.5] is outside the picture: `points` are fractions"),
+        (zone("points = [[0, 0], [nan, 0.5], [1, 1]]"), "7: [NaN, 0.5] is outside the picture"),
+        (zone("points = [[0, 0], [0.5, 0.5], [1, 1]]"), "7: the zone has no area"),
+        (zone(&format!("{square}\ninertia = [1, 4]")), "8: `inertia` is [n, m]: n of the last m frames"),
+        (
+            zone(&format!("{square}\ninertia = [65, 65]")),
+            "8: `inertia` is [n, m]: n of the last m frames, m at most 64",
+        ),
+        (zone(&format!("{square}\ndwell_s = 0")), "8: `dwell_s` is above 0"),
+        (zone(&format!("{square}\nlabels = []")), "8: `labels` is empty"),
+        (zone(&format!("{square}\nanchor = \"middle\"")), "8: unknown value `middle`"),
+        (zone(&format!("{square}\ndwel_s = 3")), "8: unknown key `dwel_s`: did you mean `dwell_s`?"),
+        (zone("points = 3"), "7: this is integer `3`, and should be a list in brackets"),
+        (line("points = [[0, 0], [1, 0], [1, 1]]"), "7: a line has two `points`, not 3"),
+        (line("points = [[0.5, 0.5], [0.5, 0.5]]"), "7: the two ends of the line are the same point"),
+        (line("points = [[0, 0], [0, -1]]"), "7: [0, -1] is outside the picture"),
+        (
+            line(&format!("{upright}\ndirection = \"up\"")),
+            "8: this line is crossed to the other side by going `left` or `right`",
+        ),
+        (line(&format!("{upright}\ngroups = {{ ok = [] }}")), "8: the group `ok` has no labels"),
+        (
+            line(&format!("{upright}\ngroups = {{ ok = [\"a\"], ng = [\"b\", \"a\"] }}")),
+            "8: the label `a` is in `ng`, `ok`: a label is in one group",
+        ),
+        (
+            zone(&format!("{square}\n[[cameras.line3.lines]]\n{upright}\nname = \"belt\"")),
+            "10: there is another `belt`: the zones and lines of a camera share no name",
+        ),
+        (track("min_score = 2"), "6: `min_score` is a fraction from 0 to 1"),
+        (track("min_area = 0.2\nmax_area = 0.1"), "6: `min_area`, 0.2, is above `max_area`, 0.1"),
+        (track("confirm = 0"), "6: `confirm` is from 1 to 100"),
+        (track("keep_s = inf"), "6: `keep_s` is from 0 to 600"),
+        (track("filters.bolt.threshold = 1.1"), "6: `threshold` is a fraction from 0 to 1"),
+        (track("events = \"some\""), "6: unknown value `some`"),
+    ] {
+        let message = only(&text);
+        assert!(message.starts_with(wanted), "{text}: {message}");
+    }
+}
+
+#[test]
+fn an_outbox_has_limits_that_make_sense() {
+    for (text, wanted) in [
+        ("[outbox]\nmax_items = 0", "2: `max_items` is at least 1"),
+        ("[outbox]\n\nmax_mib = 0", "3: `max_mib` is from 1 to "),
+        ("[outbox]\nreserve_mib = 99999999999", "2: `reserve_mib` is at most "),
+        ("[outbox]\nbacklog_rate = 0", "2: `backlog_rate` is from 1 to "),
+        ("[outbox]\nmax_size = 1", "2: unknown key `max_size`: did you mean `max_"),
+        ("[outbox]\nmax_mib = -1", "2: this is integer `-1`, and should be a whole number"),
+        ("[outbox]\npath = \"/etc/hostname\"", "2: /etc/hostname is a file: the outbox is a folder"),
+    ] {
+        let message = only(text);
+        assert!(message.starts_with(wanted), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn mistakes_in_several_zones_are_all_found() {
+    let (_folder, good) = good();
+    let zone = "[[cameras.line3.zones]]\nname = \"NAME\"\npoints = [[0, 0], [1, 0], [1, 1]]\n";
+    let (one, two) = (zone.replace("NAME", "a"), zone.replace("NAME", "b"));
+    let found = wrong(&format!("{good}{one}dwel_s = 3\n{two}inertia = [0, 1]\n{two}inerta = 1\n"));
+    let lines: Vec<_> = found.iter().map(|m| m.split(':').next().expect("a line")).collect();
+    assert_eq!(lines, ["8", "12", "14", "16"], "{found:#?}");
+}
+
+#[test]
+fn versions_of_mqtt_are_3_and_5() {
+    assert_eq!(only("[mqtt]\nversion = 4"), "2: `version` is 3 (MQTT 3.1.1) or 5");
+    assert_eq!(only("[mqtt]\nexpiry_s = 60"), "2: `expiry_s` needs MQTT 5: add `version = 5`");
+    assert!(super::parse("[mqtt]\nversion = 5\nexpiry_s = 60").is_ok());
 }

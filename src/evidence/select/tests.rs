@@ -9,11 +9,12 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::detection::{Detections, FrameRef, Latency, ModelRef, Rect, SCHEMA};
 use crate::frame::{Frame, Image, PixelFormat};
+use crate::status::CameraState;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Frame `seq` of camera `line3`, captured a tenth of a second after the one before, with these objects in it.
-pub(in crate::evidence) fn scored(seq: u64, objects: &[(&str, f32, [f32; 4])]) -> Scored {
+pub(crate) fn scored(seq: u64, objects: &[(&str, f32, [f32; 4])]) -> Scored {
     of_camera("line3", seq, objects)
 }
 
@@ -35,6 +36,7 @@ fn of_camera(camera: &str, seq: u64, objects: &[(&str, f32, [f32; 4])]) -> Score
         site: "plant-7".to_owned(),
         node: "edge-01".to_owned(),
         camera: camera.to_owned(),
+        camera_state: None,
         frame: FrameRef { seq, captured_at, width: 2, height: 2 },
         model: ModelRef { name: "m".to_owned(), version: "1".to_owned(), digest: "sha256:0".to_owned() },
         config: "sha256:1".to_owned(),
@@ -42,7 +44,14 @@ fn of_camera(camera: &str, seq: u64, objects: &[(&str, f32, [f32; 4])]) -> Score
         objects: objects.iter().map(object).collect(),
         embedding: None,
     };
-    let frame = Frame { camera: camera.into(), seq, captured_at, captured: *START + since_start, image };
+    let frame = Frame {
+        camera: camera.into(),
+        seq,
+        captured_at,
+        captured: *START + since_start,
+        state: CameraState::Ok,
+        image,
+    };
     Scored { frame, detections: Arc::new(detections) }
 }
 

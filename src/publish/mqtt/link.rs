@@ -3,27 +3,30 @@
 //! rumqttc's own memory of unacknowledged messages is cleared at every reconnection with a clean session, so it
 //! is not relied upon: the queue remembers what it handed over until it is done.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, Outgoing, Packet, QoS};
+use rumqttc::QoS;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::super::endpoint::Endpoint;
-use super::super::queue::{Again, Next, Queue};
+use super::super::queue::{Next, Queue, Sent};
 use super::super::topics::Topics;
+use super::wire::{Client, Events, Message, Seen};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::MqttConfig;
+use crate::outbox::{Kind, OutboxHandle};
 use crate::status::{NODE_SCHEMA, NodeState, NodeStatus};
 
 /// Largest packet either way.
 pub(super) const MAX_PACKET: usize = 1024 * 1024;
-/// What a packet has besides topic and payload, at most.
-const HEADER: usize = 16;
+/// What a packet has besides topic and payload, at most: in version 5 with what is said about it.
+const HEADER: usize = 1024;
 /// The first wait before the next try, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A connection that held this long was a good one: the next tries start quickly again.
@@ -39,12 +42,25 @@ pub(super) struct Link {
     /// Something new may be sent.
     wake: Notify,
     pub(super) connected: watch::Sender<bool>,
+    /// The number of the connection that is there.
+    pub(super) sessions: watch::Sender<Option<u64>>,
+    /// There may be room for items of the outbox.
+    pub(super) room: Notify,
+    /// Where they come from.
+    pub(super) outbox: OutboxHandle,
+    closing: AtomicBool,
     idle: watch::Sender<bool>,
     last_error: Mutex<Option<String>>,
 }
 
 impl Link {
-    pub(super) fn new(config: &MqttConfig, endpoint: &Endpoint, topics: Topics, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        config: &MqttConfig,
+        endpoint: &Endpoint,
+        topics: Topics,
+        clock: Arc<dyn Clock>,
+        outbox: OutboxHandle,
+    ) -> Self {
         Self {
             broker: format!("{}:{}", endpoint.host, endpoint.port),
             topics,
@@ -53,6 +69,10 @@ impl Link {
             queue: Mutex::new(Queue::new(config.queue)),
             wake: Notify::new(),
             connected: watch::Sender::new(false),
+            sessions: watch::Sender::new(None),
+            room: Notify::new(),
+            outbox,
+            closing: AtomicBool::new(false),
             idle: watch::Sender::new(true),
             last_error: Mutex::default(),
         }
@@ -78,6 +98,21 @@ impl Link {
         result
     }
 
+    /// The broker has an item, or never can have it.
+    fn acknowledge(&self, seq: u64) {
+        self.outbox.acknowledge([seq]);
+        self.room.notify_one();
+    }
+
+    /// From now on nothing of the backlog is begun.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
     pub(super) fn set_state<T: Serialize>(&self, topic: String, state: &T) {
         if let Some(payload) = encode(state) {
             self.change(|queue| queue.set_state(topic, payload));
@@ -97,9 +132,10 @@ impl Link {
         }
     }
 
-    fn last_will(&self) -> LastWill {
+    /// What the broker says for us when we are gone.
+    fn last_will(&self) -> (String, Bytes) {
         let payload = encode(&self.node_status(NodeState::Offline)).unwrap_or_default();
-        LastWill::new(self.topics.node_status(), payload, QoS::AtLeastOnce, true)
+        (self.topics.node_status(), payload)
     }
 
     pub(super) async fn wait_until_idle(&self, until: Instant) -> bool {
@@ -117,7 +153,7 @@ impl Link {
     }
 
     /// Hands as much to the client as the queue gives.
-    fn pump(&self, client: &AsyncClient) {
+    fn pump(&self, client: &Client) {
         self.change_quietly(|queue| {
             while let Some(next) = queue.take() {
                 self.hand(client, queue, next);
@@ -125,40 +161,65 @@ impl Link {
         });
     }
 
-    fn hand(&self, client: &AsyncClient, queue: &mut Queue, next: Next) {
-        let (topic, payload, qos, retain, again) = match next {
-            Next::State { topic, payload } => (topic, payload, QoS::AtLeastOnce, true, None),
-            Next::Stats { topic, payload } => (topic, payload, QoS::AtMostOnce, false, None),
-            Next::Event(event) => {
-                let (Ok(topic), Some(payload)) = (self.topics.events(&event.camera), encode(&*event)) else {
-                    queue.count_dropped();
-                    return;
-                };
-                (topic, payload, QoS::AtLeastOnce, false, Some(Again::Event(event)))
-            }
-            Next::Detections(detections) => {
-                let topic = self.topics.detections(&detections.camera);
-                let (Ok(topic), Some(payload)) = (topic, encode(&*detections)) else {
-                    queue.count_dropped();
-                    return;
-                };
-                let again = (self.detections_qos != QoS::AtMostOnce).then_some(Again::Detections(detections));
-                (topic, payload, self.detections_qos, false, again)
-            }
+    fn hand(&self, client: &Client, queue: &mut Queue, next: Next) {
+        let Some(message) = self.message(&next) else {
+            queue.count_dropped();
+            return self.give_up(&next);
         };
+        let (topic, qos) = (message.topic.clone(), message.qos);
         // The channel is longer than the window, so it has room.
-        let fits = topic.len() + payload.len() + HEADER <= MAX_PACKET;
-        if fits && client.try_publish(&topic, qos, retain, payload).is_ok() {
-            queue.handed(again);
+        let fits = topic.len() + message.payload.len() + HEADER <= MAX_PACKET;
+        if fits && client.publish(message) {
+            queue.handed(match next {
+                Next::Detections(detections) if qos != QoS::AtMostOnce => Sent::Detections(detections),
+                Next::Durable(stored) => Sent::Durable(stored.seq),
+                _ => Sent::Forgotten,
+            });
         } else {
             queue.count_dropped();
             tracing::warn!(%topic, "A message is too large to be published and is dropped.");
+            self.give_up(&next);
         }
+    }
+
+    /// What can never be published does not stay in the outbox.
+    fn give_up(&self, next: &Next) {
+        if let Next::Durable(stored) = next {
+            self.acknowledge(stored.seq);
+        }
+    }
+
+    /// None where there is no topic for it.
+    fn message(&self, next: &Next) -> Option<Message> {
+        let message = |topic: String, payload: &Bytes, qos, retain| Message {
+            topic,
+            payload: payload.clone(),
+            qos,
+            retain,
+            expires: !retain,
+            about: Vec::new(),
+        };
+        Some(match next {
+            Next::State { topic, payload } => message(topic.clone(), payload, QoS::AtLeastOnce, true),
+            Next::Stats { topic, payload } => message(topic.clone(), payload, QoS::AtMostOnce, false),
+            Next::Durable(stored) => {
+                let item = &stored.item;
+                let topic = self.topics.of_camera(&item.camera, &item.channel).ok()?;
+                let about = vec![("id", item.id.to_string()), ("camera", item.camera.clone())];
+                let retain = item.kind == Kind::Count;
+                Message { about, ..message(topic, &item.payload, QoS::AtLeastOnce, retain) }
+            }
+            Next::Detections(detections) => {
+                let topic = self.topics.detections(&detections.camera).ok()?;
+                let about = vec![("id", detections.id.clone()), ("camera", detections.camera.clone())];
+                Message { about, ..message(topic, &encode(&**detections)?, self.detections_qos, false) }
+            }
+        })
     }
 }
 
 /// Feeds the client whenever something new may be sent.
-pub(super) async fn feed(client: AsyncClient, link: Arc<Link>) {
+pub(super) async fn feed(client: Client, link: Arc<Link>) {
     loop {
         link.wake.notified().await;
         link.pump(&client);
@@ -166,31 +227,31 @@ pub(super) async fn feed(client: AsyncClient, link: Arc<Link>) {
 }
 
 /// Runs the connection: connects, reads and writes, and comes back after each failure. Ends after a DISCONNECT.
-pub(super) async fn drive(mut events: EventLoop, link: Arc<Link>) {
+pub(super) async fn drive(mut events: Events, link: Arc<Link>) {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     let mut connected_at = None;
     loop {
-        events.mqtt_options.set_last_will(link.last_will());
+        let (topic, payload) = link.last_will();
+        events.set_last_will(topic, payload);
         let error = loop {
-            match events.poll().await {
-                Ok(Event::Incoming(Packet::ConnAck(_))) => {
+            match events.next().await {
+                Ok(Seen::Connected) => {
                     connected_at = Some(Instant::now());
                     report_connection(&link);
                 }
-                Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
-                Ok(event) => account(&link, &event),
+                Ok(Seen::Disconnected) => return,
+                Ok(seen) => account(&link, seen),
                 Err(error) => break error,
             }
         };
         // What the broken connection still had to say counts; then nothing of it may reach the next one.
-        while let Some(event) = events.state.events.pop_front() {
-            account(&link, &event);
+        for seen in events.rest() {
+            account(&link, seen);
         }
         link.change(Queue::disconnect);
-        events.clean();
-        events.pending.clear();
-        events.state.collision = None;
-        report_outage(&link, &error);
+        link.sessions.send_replace(None);
+        events.forget();
+        report_outage(&link, error);
         if connected_at.take().is_some_and(|at: Instant| at.elapsed() >= GOOD_CONNECTION) {
             backoff.reset();
         }
@@ -198,11 +259,21 @@ pub(super) async fn drive(mut events: EventLoop, link: Arc<Link>) {
     }
 }
 
-fn account(link: &Link, event: &Event) {
-    match event {
-        Event::Outgoing(Outgoing::Publish(id)) => link.change(|queue| queue.written(*id)),
-        Event::Incoming(Packet::PubAck(ack)) => link.change(|queue| queue.acknowledged(ack.pkid)),
-        _ => {}
+fn account(link: &Link, seen: Seen) {
+    match seen {
+        Seen::Written(id) => link.change(|queue| queue.written(id)),
+        Seen::Acknowledged(id) => {
+            if let Some(seq) = link.change(|queue| queue.acknowledged(id)) {
+                link.acknowledge(seq);
+            }
+        }
+        Seen::Refused(id, reason) => {
+            // An item of the outbox stays there, and is sent again over the next connection.
+            link.change(|queue| queue.acknowledged(id));
+            link.room.notify_one();
+            tracing::warn!(broker = %link.broker, reason, "The broker refuses a message.");
+        }
+        Seen::Connected | Seen::Disconnected | Seen::Nothing => {}
     }
 }
 
@@ -213,42 +284,19 @@ fn report_connection(link: &Link) {
     } else {
         tracing::info!(%broker, "Connected to the MQTT broker.");
     }
-    link.change(Queue::connect);
+    let session = link.change(Queue::connect);
+    link.sessions.send_replace(Some(session));
     link.connected.send_replace(true);
 }
 
 /// Logs what is new about an outage: that it began, or that its reason is another.
-fn report_outage(link: &Link, error: &ConnectionError) {
-    let (broker, error) = (&link.broker, describe(error));
+fn report_outage(link: &Link, error: String) {
+    let broker = &link.broker;
     link.connected.send_replace(false);
     if link.set_last_error(Some(error.clone())).as_ref() == Some(&error) {
         tracing::debug!(%broker, %error, "The MQTT broker is still away.");
     } else {
         tracing::warn!(%broker, %error, "No connection to the MQTT broker; trying again until there is one.");
-    }
-}
-
-/// One line for people.
-fn describe(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::ConnectionRefused(code) => match code {
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-                "the broker refuses our user name, password or certificate".to_owned()
-            }
-            ConnectReturnCode::BadClientId => "the broker refuses our client id".to_owned(),
-            other => format!("the broker refuses us: {other:?}"),
-        },
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => "it does not answer".to_owned(),
-        ConnectionError::Io(source) => source.to_string(),
-        other => {
-            let text = other.to_string();
-            // An authority of the same name with another key shows as a bad signature.
-            if text.contains("UnknownIssuer") || text.contains("BadSignature") {
-                format!("{text} (`ca_file` names the authority to trust)")
-            } else {
-                text
-            }
-        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Against a real broker, seen by another client.
 
+mod durable_delivery;
 mod outage;
 mod security;
+mod version5;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +16,9 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::detection::{FrameRef, Latency, ModelRef, Object, Rect, SCHEMA};
 use crate::event::{self, Counted, Direction, EventType, LineEvent, Tally};
+use crate::outbox::Outbox;
 use crate::publish::testing::{Listener, Mosquitto, PATIENCE, eventually};
-use crate::status::{CAMERA_SCHEMA, CameraState, STATS_SCHEMA};
+use crate::status::{CAMERA_SCHEMA, CameraState, OutboxStats, STATS_SCHEMA};
 
 /// The detections in frame `seq` of a camera. Their ids are in the order of `seq`.
 pub(in crate::publish) fn detections(camera: &str, seq: u64) -> Arc<Detections> {
@@ -33,6 +36,7 @@ pub(in crate::publish) fn detections(camera: &str, seq: u64) -> Arc<Detections> 
         site: "plant-7".to_owned(),
         node: "edge-01".to_owned(),
         camera: camera.to_owned(),
+        camera_state: None,
         frame: FrameRef { seq, captured_at: at(0), width: 640, height: 360 },
         model: ModelRef { name: "m".to_owned(), version: "1".to_owned(), digest: "sha256:0".to_owned() },
         config: "sha256:1".to_owned(),
@@ -112,6 +116,7 @@ fn stats(uptime_s: u64) -> Stats {
         mqtt_dropped: 0,
         evidence_kept: 0,
         evidence_dropped: 0,
+        outbox: OutboxStats::default(),
     }
 }
 
@@ -124,10 +129,19 @@ fn local(port: u16) -> MqttConfig {
     MqttConfig { url: format!("mqtt://127.0.0.1:{port}"), ..MqttConfig::default() }
 }
 
+/// An outbox in memory, which ends with the process.
+pub(in crate::publish) fn durable() -> Durable {
+    let outbox = Outbox::in_memory(Arc::new(ManualClock::new(at(0)))).expect("started");
+    let handle = outbox.handle();
+    std::mem::forget(outbox);
+    Durable { outbox: handle, backlog_rate: 1000 }
+}
+
 /// Starts within the runtime.
 fn start(runtime: &Runtime, config: &MqttConfig) -> Mqtt {
     let _inside = runtime.enter();
-    Mqtt::start(config, "plant-7", "edge-01", Arc::new(ManualClock::new(at(0)))).expect("good settings")
+    let clock = Arc::new(ManualClock::new(at(0)));
+    Mqtt::start(config, "plant-7", "edge-01", clock, durable()).expect("good settings")
 }
 
 fn close(runtime: &Runtime, mqtt: Mqtt) -> usize {
@@ -214,7 +228,7 @@ fn detections_and_statistics_arrive_as_they_are_and_are_not_retained() {
             assert_eq!((message.qos, message.retained), (qos, false));
             assert_eq!(message.payload["frame"]["seq"], seq);
         }
-        handle.event(event("line3", 3));
+        handle.event(&event("line3", 3));
         let message = witness.next_on("/events");
         assert_eq!(message.topic, "ocellus/plant-7/edge-01/line3/events");
         assert_eq!((message.qos, message.retained), (1, false));
@@ -291,7 +305,7 @@ fn two_sites_share_a_broker() {
         let _inside = runtime.enter();
         let clock = Arc::new(ManualClock::new(at(0)));
         let config = MqttConfig { prefix: "factory/vision".to_owned(), ..local(broker.port()) };
-        Mqtt::start(&config, "plant-8", "edge-01", clock).expect("good settings")
+        Mqtt::start(&config, "plant-8", "edge-01", clock, durable()).expect("good settings")
     };
     let mut online = [witness.next().topic, witness.next().topic];
     online.sort();
@@ -305,11 +319,11 @@ fn settings_that_can_not_work_are_refused_at_once() {
     let _inside = runtime.enter();
     let clock = || Arc::new(ManualClock::new(at(0)));
     let config = |url: &str| MqttConfig { url: url.to_owned(), ..MqttConfig::default() };
-    assert!(matches!(Mqtt::start(&config("nonsense"), "s", "n", clock()), Err(MqttError::Url(_))));
+    assert!(matches!(Mqtt::start(&config("nonsense"), "s", "n", clock(), durable()), Err(MqttError::Url(_))));
     for (site, node) in [("a/b", "n"), ("s", "+"), ("", "n"), ("s", "a b")] {
-        assert!(matches!(Mqtt::start(&config("mqtt://b"), site, node, clock()), Err(MqttError::Topic(_))));
+        assert!(matches!(Mqtt::start(&config("mqtt://b"), site, node, clock(), durable()), Err(MqttError::Topic(_))));
     }
     let without_ca = MqttConfig { ca_file: Some("/no/such/ca.pem".into()), ..config("mqtts://b") };
-    let error = Mqtt::start(&without_ca, "s", "n", clock()).expect_err("no file").to_string();
+    let error = Mqtt::start(&without_ca, "s", "n", clock(), durable()).expect_err("no file").to_string();
     assert!(error.contains("/no/such/ca.pem"), "{error}");
 }

@@ -62,7 +62,7 @@ fn after_a_restart_of_the_broker_states_come_back_and_detections_flow_again() {
 
 /// A peer in front of a broker that takes the first connection, swallows some messages unacknowledged and hangs up;
 /// what comes afterwards it passes on.
-fn hang_up_once(broker: u16, after: usize) -> u16 {
+pub(super) fn hang_up_once(broker: u16, topic: &'static str, after: usize) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || {
@@ -70,7 +70,7 @@ fn hang_up_once(broker: u16, after: usize) -> u16 {
         // CONNACK: no session, accepted (MQTT 3.1.1 §3.2).
         first.write_all(&[0x20, 2, 0, 0]).expect("written");
         let (mut swallowed, mut buffer) = (Vec::new(), [0; 4096]);
-        while String::from_utf8_lossy(&swallowed).matches("/line3/detections").count() < after {
+        while String::from_utf8_lossy(&swallowed).matches(topic).count() < after {
             let read = first.read(&mut buffer).expect("read");
             swallowed.extend_from_slice(&buffer[..read]);
         }
@@ -93,7 +93,7 @@ fn hang_up_once(broker: u16, after: usize) -> u16 {
 fn at_qos_1_what_was_not_acknowledged_is_sent_again() {
     let (broker, runtime) = (Mosquitto::start(), runtime());
     let witness = Listener::on(broker.port());
-    let port = hang_up_once(broker.port(), 10);
+    let port = hang_up_once(broker.port(), "/line3/detections", 10);
     let mqtt = start(&runtime, &MqttConfig { detections_qos: 1, ..local(port) });
     let handle = mqtt.handle();
     for seq in 0..100 {

@@ -25,11 +25,15 @@ fn with_password(broker: &Mosquitto, text: &str) -> MqttConfig {
 fn the_right_password_opens() {
     let (folder, runtime) = (tempfile::tempdir().expect("a folder"), runtime());
     let broker = broker_with_password(folder.path());
-    let mqtt = start(&runtime, &with_password(&broker, "hunter2\n"));
-    let witness = Listener::with(broker.port(), &["-u", "anna", "-P", "hunter2"]);
-    witness.wait_for_state(NODE, "online", &["offline"]);
-    assert!(!format!("{mqtt:?}{:?}", mqtt.handle()).contains("hunter2"));
-    assert_eq!(close(&runtime, mqtt), 0);
+    for version in [3, 5] {
+        let mqtt = start(&runtime, &MqttConfig { version, ..with_password(&broker, "hunter2\n") });
+        let witness = Listener::with(broker.port(), &["-u", "anna", "-P", "hunter2"]);
+        witness.wait_for_state(NODE, "online", &["offline"]);
+        assert!(!format!("{mqtt:?}{:?}", mqtt.handle()).contains("hunter2"));
+        assert_eq!(close(&runtime, mqtt), 0);
+        let wrong = MqttConfig { version, ..with_password(&broker, "hunter3") };
+        assert_eq!(refusal(&runtime, &wrong), "the broker refuses our user name, password or certificate");
+    }
 }
 
 /// What `tracing` writes, for a test to read.
@@ -173,15 +177,17 @@ fn mutual_tls_shows_who_we_are() {
         key_file: Some(ours.path("client.key")),
         ..anonymous.clone()
     };
-    let mqtt = start(&runtime, &known);
-    let handle = mqtt.handle();
-    eventually("it connects", || handle.connected());
-    assert_eq!(close(&runtime, mqtt), 0);
+    for version in [3, 5] {
+        let mqtt = start(&runtime, &MqttConfig { version, ..known.clone() });
+        let handle = mqtt.handle();
+        eventually("it connects", || handle.connected());
+        assert_eq!(close(&runtime, mqtt), 0);
+    }
 
     // A key that is not the certificate's is found at the start.
     let mixed = MqttConfig { key_file: Some(ours.path("server.key")), ..known };
     let _inside = runtime.enter();
     let clock = Arc::new(ManualClock::new(at(0)));
-    let error = Mqtt::start(&mixed, "s", "n", clock).expect_err("the key is another's").to_string();
+    let error = Mqtt::start(&mixed, "s", "n", clock, durable()).expect_err("the key is another's").to_string();
     assert!(error.contains("client.pem"), "{error}");
 }

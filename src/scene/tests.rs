@@ -1,0 +1,4 @@
+//! The room as a whole: the life of tracks, and that nothing in a message can harm it.
+
+mod hostile;
+mod life;

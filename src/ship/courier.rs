@@ -1,0 +1,236 @@
+//! Evidence by way of the outbox: it is kept when it is on the disk, and brought to the store from there.
+//!
+//! An item leaves the outbox when the store has confirmed it. While the store is away it is tried again; an item
+//! that can't be stored for long lets others pass. One that the store refuses for good is dropped and counted.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use ulid::Ulid;
+
+use super::{ShipError, Sink};
+use crate::backoff::Backoff;
+use crate::evidence::{Evidence, Record};
+use crate::outbox::{Destination, Item, Kind, OutboxHandle, Stored};
+
+/// How often one item is tried before others may pass it.
+const TRIES: u32 = 20;
+/// The first wait before the next try, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Items that are read at once: their pictures are not among what is read.
+const BATCH: usize = 16;
+
+/// The way into the outbox.
+#[derive(Debug, Clone)]
+pub struct Inlet(pub OutboxHandle);
+
+impl Sink for Inlet {
+    /// Returns when the item is on the disk, or when there is no room for it, which the outbox counts.
+    async fn keep(&self, item: &Evidence) -> Result<(), ShipError> {
+        match to_item(item) {
+            Ok(item) => {
+                self.0.keep(item).await;
+            }
+            Err(error) => tracing::error!(id = item.id, %error, "A piece of evidence can't be kept."),
+        }
+        Ok(())
+    }
+}
+
+/// Brings evidence from the outbox to the store, in the background, until it is closed or dropped.
+pub struct Courier {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+/// What is known of a [`Courier`]'s work. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct CourierHandle(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: AtomicU64,
+    dropped: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Courier {
+    /// Starts. To be called within a tokio runtime.
+    #[must_use]
+    pub fn start<S: Sink>(outbox: OutboxHandle, sink: S) -> Self {
+        let shared = Arc::new(Shared::default());
+        let task = tokio::spawn(work(Arc::clone(&shared), outbox, sink));
+        Self { shared, task }
+    }
+
+    /// What is known of its work.
+    #[must_use]
+    pub fn handle(&self) -> CourierHandle {
+        CourierHandle(Arc::clone(&self.shared))
+    }
+
+    /// Brings what waits to the store, as far as the time allows and the store is there. What is left stays in the
+    /// outbox.
+    pub async fn close(self, outbox: &OutboxHandle, deadline: Duration) {
+        let all = async {
+            while self.shared.error().is_none() && !outbox.read(Destination::Store, 0, 1).await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, all).await;
+        self.task.abort();
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl CourierHandle {
+    /// Items that the store has confirmed, since the start.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.0.kept.load(Ordering::Relaxed)
+    }
+
+    /// Items that the store refused, since the start.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing can be stored, while that is so.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.0.error()
+    }
+}
+
+impl fmt::Debug for Courier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Courier").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes whether the store is in trouble, and says what was noted before.
+    fn set_error(&self, error: Option<String>) -> Option<String> {
+        std::mem::replace(&mut *self.last_error.lock().unwrap_or_else(PoisonError::into_inner), error)
+    }
+}
+
+async fn work<S: Sink>(shared: Arc<Shared>, outbox: OutboxHandle, sink: S) {
+    let mut visible = outbox.visible();
+    let (mut after, mut passed) = (0, false);
+    loop {
+        visible.borrow_and_update();
+        let items = outbox.read(Destination::Store, after, BATCH).await;
+        for stored in &items {
+            after = stored.seq;
+            if bring(&shared, &sink, stored).await {
+                outbox.acknowledge([stored.seq]);
+            } else {
+                passed = true;
+            }
+        }
+        if items.is_empty() {
+            if std::mem::take(&mut passed) {
+                after = 0;
+            } else if visible.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Brings one item to the store, and says whether it is done with.
+async fn bring<S: Sink>(shared: &Shared, sink: &S, stored: &Stored) -> bool {
+    let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+    for _ in 0..TRIES {
+        let jpeg = match stored.frame.read().await {
+            Ok(jpeg) => jpeg.unwrap_or_default(),
+            // It had to make room for others.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
+            Err(error) => {
+                tracing::warn!(id = %stored.item.id, %error, "A frame in the outbox can't be read; trying again.");
+                tokio::time::sleep(backoff.wait()).await;
+                continue;
+            }
+        };
+        let evidence = match of_item(&stored.item, jpeg) {
+            Ok(evidence) => evidence,
+            Err(error) => {
+                shared.dropped.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(id = %stored.item.id, %error, "A record in the outbox is none, and is dropped.");
+                return true;
+            }
+        };
+        match sink.keep(&evidence).await {
+            Ok(()) => {
+                shared.kept.fetch_add(1, Ordering::Relaxed);
+                if shared.set_error(None).is_some() {
+                    tracing::info!("Evidence is being stored again.");
+                }
+                return true;
+            }
+            Err(error) if !error.is_transient() => {
+                shared.dropped.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, id = evidence.id, "The store refuses a piece of evidence.");
+                return true;
+            }
+            Err(error) => {
+                // The reason without the item, which differs from one to the next.
+                let reason = error.reason();
+                if shared.set_error(Some(reason.clone())).as_ref() != Some(&reason) {
+                    tracing::warn!(%error, "Evidence can't be stored; it waits in the outbox until it can.");
+                }
+                tokio::time::sleep(backoff.wait()).await;
+            }
+        }
+    }
+    false
+}
+
+/// A piece of evidence as the outbox holds it.
+fn to_item(evidence: &Evidence) -> Result<Item, serde_json::Error> {
+    let record: Record = serde_json::from_slice(&evidence.json)?;
+    let id = Ulid::from_string(&evidence.id).map_err(serde::de::Error::custom)?;
+    Ok(Item {
+        id,
+        kind: Kind::Evidence,
+        destination: Destination::Store,
+        camera: evidence.camera.clone(),
+        channel: String::new(),
+        created_at: record.detections.frame.captured_at,
+        value: record.value,
+        content_type: "application/json".to_owned(),
+        payload: evidence.json.clone(),
+        frame: Some(evidence.jpeg.clone()),
+    })
+}
+
+fn of_item(item: &Item, jpeg: Bytes) -> Result<Evidence, serde_json::Error> {
+    let record: Record = serde_json::from_slice(&item.payload)?;
+    Ok(Evidence {
+        id: item.id.to_string(),
+        site: record.detections.site,
+        camera: record.detections.camera,
+        day: record.detections.frame.captured_at.date_naive(),
+        jpeg,
+        json: item.payload.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
