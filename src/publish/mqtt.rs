@@ -106,6 +106,7 @@ impl Mqtt {
         let deadline = if self.link.last_error().is_some() { Duration::ZERO } else { deadline };
         let start = Instant::now();
         self.link.close();
+        self.link.wait_until_carried(start + deadline / 2).await;
         self.link.wait_until_idle(start + deadline / 2).await;
         let given_up = self.link.change(Queue::give_up);
         self.link.set_node_state(NodeState::Stopped);

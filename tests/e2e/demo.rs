@@ -42,6 +42,9 @@ fn the_simulated_line_is_seen_by_mqtt_page_and_store() {
     let mut subscriber = Subscriber::to(port, "ocellus/#");
 
     let status = subscriber.wait_for("/status", |m| m.topic.split('/').count() == 4);
+    assert_eq!(status.json()["state"], "online");
+    // Whoever subscribes later finds it.
+    let status = Subscriber::to(port, &status.topic).next();
     assert_eq!((status.json()["state"].as_str(), status.retained), (Some("online"), true));
     let camera = subscriber.wait_for("line-1/status", |m| m.json()["state"] == "ok");
     assert!(camera.topic.starts_with("ocellus/demo/"), "{camera:?}");

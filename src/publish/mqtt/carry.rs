@@ -72,6 +72,7 @@ impl<'a> Carrier<'a> {
     fn new(link: &'a Link, session: u64, rate: u32) -> Self {
         let mut visible = link.outbox.visible();
         let end = *visible.borrow_and_update();
+        link.carried.send_replace(end);
         Self { link, session, visible, live: end, backlog: 0, end, rate, credit: 0 }
     }
 
@@ -100,6 +101,7 @@ impl<'a> Carrier<'a> {
             // Where there are none, what came is for another destination.
             self.live = items.last().map_or(visible, |stored| stored.seq);
             self.link.change(|queue| queue.push_live(self.session, items));
+            self.link.carried.send_replace(self.live);
         }
     }
 

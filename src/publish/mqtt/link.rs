@@ -48,6 +48,8 @@ pub(super) struct Link {
     pub(super) room: Notify,
     /// Where they come from.
     pub(super) outbox: OutboxHandle,
+    /// The last of its items that was live and has come to the queue.
+    pub(super) carried: watch::Sender<u64>,
     closing: AtomicBool,
     idle: watch::Sender<bool>,
     last_error: Mutex<Option<String>>,
@@ -72,6 +74,7 @@ impl Link {
             sessions: watch::Sender::new(None),
             room: Notify::new(),
             outbox,
+            carried: watch::Sender::new(0),
             closing: AtomicBool::new(false),
             idle: watch::Sender::new(true),
             last_error: Mutex::default(),
@@ -136,6 +139,22 @@ impl Link {
     fn last_will(&self) -> (String, Bytes) {
         let payload = encode(&self.node_status(NodeState::Offline)).unwrap_or_default();
         (self.topics.node_status(), payload)
+    }
+
+    /// Waits until all that the outbox was given has come to the queue.
+    pub(super) async fn wait_until_carried(&self, until: Instant) {
+        let carried = async {
+            let visible = self.outbox.visible();
+            // It answers in turn: what it was given before can be read then.
+            let now = *visible.borrow();
+            self.outbox.read(Destination::Broker, now, 1).await;
+            let end = *visible.borrow();
+            // The sender is part of this link.
+            let _ = self.carried.subscribe().wait_for(|carried| *carried >= end).await;
+        };
+        if tokio::time::timeout_at(until, carried).await.is_err() {
+            tracing::debug!(broker = %self.broker, "Not all of the outbox came to be sent; it goes on at the next start.");
+        }
     }
 
     pub(super) async fn wait_until_idle(&self, until: Instant) -> bool {
