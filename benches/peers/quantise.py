@@ -1,5 +1,5 @@
 """Quantises a model with ONNX Runtime's own tool, for `models.py`: QuantizeLinear and DequantizeLinear around each
-operator, activations in uint8, weights in int8, one scale a channel.
+operator, activations in uint8, weights in int8, one scale a channel where the model's opset has that.
 
     quantise.py MODEL OUT
 
@@ -25,14 +25,16 @@ class Noise(CalibrationDataReader):
 
 def main() -> None:
     path, out = sys.argv[1:]
+    model = onnx.load(path)
+    opset = max(used.version for used in model.opset_import if used.domain in ("", "ai.onnx"))
     quantize_static(
         path,
         out,
-        Noise(onnx.load(path).graph.input[0]),
+        Noise(model.graph.input[0]),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        per_channel=True,
+        per_channel=opset >= 13,
     )
 
 
