@@ -56,14 +56,14 @@ source = "v4l:{LINK}"
 
     def status(self):
         answer = subprocess.run(
-            ["mosquitto_sub", "-t", "ocellus/site/node/vivid/status", "-C", "1", "-W", "5"],
+            ["mosquitto_sub", "-h", "127.0.0.1", "-t", "ocellus/site/node/vivid/status", "-C", "1", "-W", "5"],
             capture_output=True, text=True,
         ).stdout
         return json.loads(answer) if answer else {"state": "", "reason": ""}
 
     def frame(self):
         topic = "ocellus/site/node/vivid/detections"
-        answer = run("mosquitto_sub", "-t", topic, "-C", "1", "-W", str(PATIENCE))
+        answer = run("mosquitto_sub", "-h", "127.0.0.1", "-t", topic, "-C", "1", "-W", str(PATIENCE))
         return json.loads(answer)["frame"]
 
     def wait_for(self, state, reason=""):

@@ -20,7 +20,7 @@ use super::wire::{Client, Events, Message, Seen};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::MqttConfig;
-use crate::outbox::{Kind, OutboxHandle};
+use crate::outbox::{Destination, Kind, OutboxHandle};
 use crate::status::{NODE_SCHEMA, NodeState, NodeStatus};
 
 /// Largest packet either way.
