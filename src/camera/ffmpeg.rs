@@ -8,7 +8,7 @@
 //! a network camera only its own kinds of transport. A network camera's URL is handed over on stdin, because
 //! everyone on the machine can read command lines.
 //!
-//! A network camera's pictures come with the time at which they were taken, see [`marks`].
+//! A network camera's pictures come with the time at which they were taken, see `marks`.
 
 mod args;
 mod child;

@@ -1,8 +1,8 @@
 //! Finding network cameras that speak ONVIF, and asking them for their streams.
 //!
-//! [`probe`] calls into the local networks by multicast (WS-Discovery 1.1 as ONVIF Core 7.3 wants it) and collects who
-//! answers; [`device`] asks each by SOAP over HTTP for its media profiles and their RTSP addresses. Whatever comes back
-//! is read within limits ([`xml`]): anyone on the network may answer.
+//! `probe` calls into the local networks by multicast (WS-Discovery 1.1 as ONVIF Core 7.3 wants it) and collects who
+//! answers; `device` asks each by SOAP over HTTP for its media profiles and their RTSP addresses. Whatever comes back
+//! is read within limits (`xml`): anyone on the network may answer.
 
 mod device;
 mod probe;

@@ -6,7 +6,7 @@
 //!      └──────error────────┘
 //! ```
 //!
-//! While pictures come the camera may also be `frozen` or `blind`, by what [`super::trust`] makes of them, and `blind`
+//! While pictures come the camera may also be `frozen` or `blind`, by what `trust` makes of them, and `blind`
 //! where a queue that promised to keep every frame had no room for one.
 //!
 //! How pictures reach the mailbox depends on the source. A live camera's come when they come, a record that is played

@@ -1,6 +1,6 @@
 //! Cameras at this machine, through Video4Linux.
 //!
-//! [`choose`] picks format, size and rate from what the device says it has; [`controls`] says what to set; [`device`]
+//! `choose` picks format, size and rate from what the device says it has; `controls` says what to set; `device`
 //! talks to the kernel; this reads pictures. A device that is unplugged ends in an error, and is found again under the
 //! same name when it is back, which is what `/dev/v4l/by-id` is for.
 
