@@ -16,6 +16,7 @@
 mod backoff;
 pub mod clock;
 pub mod config;
+mod outage;
 pub mod secret;
 
 pub mod frame;
@@ -44,3 +45,6 @@ pub mod daemon;
 #[cfg(test)]
 #[path = "../crates/ocellus-onnx/src/samples.rs"]
 mod samples;
+
+#[cfg(test)]
+mod random;

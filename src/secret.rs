@@ -88,11 +88,16 @@ impl SecretPlace {
     }
 }
 
-/// The file's text without the line end that editors put behind it.
 fn text(path: &Path) -> Result<String, SecretError> {
-    let content =
-        std::fs::read_to_string(path).map_err(|source| SecretError::File { path: path.to_owned(), source })?;
-    Ok(content.trim_end_matches(['\r', '\n']).to_owned())
+    of_file(path).map_err(|source| SecretError::File { path: path.to_owned(), source })
+}
+
+/// A file's text without the line end that editors put behind it.
+///
+/// # Errors
+/// When it can't be read.
+pub fn of_file(path: &Path) -> io::Result<String> {
+    Ok(std::fs::read_to_string(path)?.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 #[cfg(test)]

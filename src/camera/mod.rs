@@ -122,6 +122,20 @@ pub struct Frames {
 }
 
 impl Frames {
+    /// The next pictures, at most so many, with their times as [`timed`](Self::timed) gives them, and the error that ended
+    /// them early. Fewer without an error are the last.
+    pub fn batch(&mut self, most: usize) -> (Vec<(Duration, Image)>, Option<CameraError>) {
+        let mut pictures = Vec::with_capacity(most);
+        while pictures.len() < most {
+            match self.timed() {
+                Some(Ok(picture)) => pictures.push(picture),
+                Some(Err(error)) => return (pictures, Some(error)),
+                None => break,
+            }
+        }
+        (pictures, None)
+    }
+
     /// The next picture, with the time at which the source shows it, the first one's being 0.
     pub fn timed(&mut self) -> Option<Result<(Duration, Image), CameraError>> {
         let shot = self.shot();

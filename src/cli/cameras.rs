@@ -1,6 +1,5 @@
 //! `ocellus cameras`: which cameras there are, and what they give.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use clap::Args;
 use super::{Failure, print};
 use crate::camera::onvif::{self, Login, NetworkCamera, Profile};
 use crate::camera::v4l::{self, Found, FoundControl, FoundMode};
+use crate::secret;
 
 #[derive(Debug, Args)]
 pub(super) struct Cameras {
@@ -50,9 +50,8 @@ impl Cameras {
     fn discovered(&self) -> Result<Vec<NetworkCamera>, Failure> {
         let login = match (&self.username, &self.password_file) {
             (Some(username), Some(path)) => {
-                let text = fs::read_to_string(path)
+                let password = secret::of_file(path)
                     .map_err(|error| Failure::new(format!("the password {} can't be read: {error}", path.display())))?;
-                let password = text.trim_end_matches(['\r', '\n']).to_owned();
                 Some(Login { username: username.clone(), password })
             }
             _ => None,
@@ -130,6 +129,7 @@ fn control(control: &FoundControl) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera::capture::CaptureFormat;
 
     #[test]
     fn a_network_camera_is_shown_with_its_streams() {
@@ -159,7 +159,6 @@ mod tests {
   none: H264";
         assert_eq!(network_lines(&camera).join("\n"), wanted);
     }
-    use crate::camera::capture::CaptureFormat;
 
     #[test]
     fn a_camera_is_shown_with_what_to_write_into_the_configuration() {

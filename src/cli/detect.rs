@@ -143,15 +143,7 @@ impl Work<'_> {
         let mut scene = Scene::new(self.options.track.then(TrackConfig::default).as_ref(), &[], &[], Ids::fresh());
         let mut seq = 0;
         loop {
-            let mut error = None;
-            let mut images = Vec::with_capacity(most);
-            while images.len() < most && error.is_none() {
-                match frames.timed() {
-                    Some(Ok(frame)) => images.push(frame),
-                    Some(Err(e)) => error = Some(e),
-                    None => break,
-                }
-            }
+            let (images, error) = frames.batch(most);
             let (full, count) = (images.len() == most, images.len() as u64);
             self.images(input, seq, &images, scene.as_mut())?;
             seq += count;

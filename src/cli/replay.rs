@@ -116,14 +116,7 @@ impl Tape<'_> {
         loop {
             let left = self.replay.frames.map_or(u64::MAX, |most| most.saturating_sub(self.seq));
             let most = batch.min(usize::try_from(left).unwrap_or(usize::MAX));
-            let (mut shown, mut error) = (Vec::with_capacity(most), None);
-            while shown.len() < most && error.is_none() {
-                match frames.timed() {
-                    Some(Ok(frame)) => shown.push(frame),
-                    Some(Err(e)) => error = Some(e),
-                    None => break,
-                }
-            }
+            let (shown, error) = frames.batch(most);
             let outcomes = engine.score(&shown.iter().map(|(_, image)| image).collect::<Vec<_>>())?;
             for ((at, image), outcome) in shown.iter().zip(outcomes) {
                 progress.suspend(|| self.frame(*at, image, outcome, engine))?;

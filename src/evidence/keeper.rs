@@ -19,6 +19,7 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::EvidenceConfig;
 use crate::detection::Scored;
+use crate::outage::Outage;
 use crate::ship::Sink;
 
 /// Frames that may wait to be compressed. They hold their pixels, megabytes each.
@@ -50,7 +51,7 @@ struct Shared {
     picked: AtomicU64,
     kept: AtomicU64,
     dropped: AtomicU64,
-    last_error: Mutex<Option<String>>,
+    outage: Outage,
 }
 
 impl Keeper {
@@ -65,7 +66,7 @@ impl Keeper {
             picked: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
-            last_error: Mutex::default(),
+            outage: Outage::default(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(compress(Arc::clone(&shared)));
@@ -122,7 +123,7 @@ impl KeeperHandle {
     /// Why nothing can be stored, while that is so.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.outage.reason()
     }
 }
 
@@ -141,11 +142,6 @@ impl fmt::Debug for KeeperHandle {
 impl Shared {
     fn drop_one(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes whether the store is in trouble, and says what was noted before.
-    fn set_last_error(&self, error: Option<String>) -> Option<String> {
-        std::mem::replace(&mut *self.last_error.lock().unwrap_or_else(PoisonError::into_inner), error)
     }
 
     fn unfinished(&self) -> u64 {
@@ -196,7 +192,7 @@ async fn keep<S: Sink>(shared: &Shared, sink: &S, evidence: &Evidence) -> bool {
     for _ in 0..TRIES {
         let error = match sink.keep(evidence).await {
             Ok(()) => {
-                if shared.set_last_error(None).is_some() {
+                if shared.outage.end() {
                     tracing::info!("Evidence is being stored again.");
                 }
                 return true;
@@ -208,8 +204,7 @@ async fn keep<S: Sink>(shared: &Shared, sink: &S, evidence: &Evidence) -> bool {
             return false;
         }
         // The reason without the item, which differs from one to the next.
-        let reason = error.reason();
-        if shared.set_last_error(Some(reason.clone())).as_ref() != Some(&reason) {
+        if shared.outage.begin(&error.reason()) {
             tracing::warn!(%error, "Evidence can't be stored; trying again until it can.");
         }
         tokio::time::sleep(backoff.wait()).await;

@@ -21,6 +21,10 @@ pub(super) struct Scope {
 }
 
 impl Scope {
+    fn new(name: &Name, labels: Option<&Vec<String>>, anchor: Anchor, groups: &BTreeMap<Name, Vec<String>>) -> Self {
+        Self { name: name.to_string(), labels: labels.cloned(), anchor, groups: groups.clone() }
+    }
+
     /// Whether things with this label count.
     pub(super) fn covers(&self, label: &str) -> bool {
         self.labels.as_ref().is_none_or(|labels| labels.iter().any(|l| l == label))
@@ -66,12 +70,7 @@ pub(super) struct Zone {
 
 impl Zone {
     pub(super) fn new(config: &ZoneConfig) -> Self {
-        let scope = Scope {
-            name: config.name.to_string(),
-            labels: config.labels.clone(),
-            anchor: config.anchor,
-            groups: config.groups.clone(),
-        };
+        let scope = Scope::new(&config.name, config.labels.as_ref(), config.anchor, &config.groups);
         Self { entered: scope.tally(), scope, config: config.clone(), present: 0 }
     }
 
@@ -111,12 +110,7 @@ pub(super) struct Line {
 impl Line {
     /// A line of a configuration that was checked: it has two ends.
     pub(super) fn new(config: &LineConfig) -> Self {
-        let scope = Scope {
-            name: config.name.to_string(),
-            labels: config.labels.clone(),
-            anchor: config.anchor,
-            groups: config.groups.clone(),
-        };
+        let scope = Scope::new(&config.name, config.labels.as_ref(), config.anchor, &config.groups);
         let mut line = Self { scope, config: config.clone(), crossed: BTreeMap::new() };
         line.crossed = line.rule(1.0).counted().map(|direction| (direction, line.scope.tally())).collect();
         line

@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use ulid::Ulid;
 use super::{ShipError, Sink};
 use crate::backoff::Backoff;
 use crate::evidence::{Evidence, Record};
+use crate::outage::Outage;
 use crate::outbox::{Destination, Item, Kind, OutboxHandle, Stored};
 
 /// How often one item is tried before others may pass it.
@@ -56,7 +57,7 @@ pub struct CourierHandle(Arc<Shared>);
 struct Shared {
     kept: AtomicU64,
     dropped: AtomicU64,
-    last_error: Mutex<Option<String>>,
+    outage: Outage,
 }
 
 impl Courier {
@@ -78,7 +79,7 @@ impl Courier {
     /// outbox.
     pub async fn close(self, outbox: &OutboxHandle, deadline: Duration) {
         let all = async {
-            while self.shared.error().is_none() && !outbox.read(Destination::Store, 0, 1).await.is_empty() {
+            while self.shared.outage.reason().is_none() && !outbox.read(Destination::Store, 0, 1).await.is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -109,24 +110,13 @@ impl CourierHandle {
     /// Why nothing can be stored, while that is so.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.0.error()
+        self.0.outage.reason()
     }
 }
 
 impl fmt::Debug for Courier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Courier").field("shared", &self.shared).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    fn error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes whether the store is in trouble, and says what was noted before.
-    fn set_error(&self, error: Option<String>) -> Option<String> {
-        std::mem::replace(&mut *self.last_error.lock().unwrap_or_else(PoisonError::into_inner), error)
     }
 }
 
@@ -179,7 +169,7 @@ async fn bring<S: Sink>(shared: &Shared, sink: &S, stored: &Stored) -> bool {
         match sink.keep(&evidence).await {
             Ok(()) => {
                 shared.kept.fetch_add(1, Ordering::Relaxed);
-                if shared.set_error(None).is_some() {
+                if shared.outage.end() {
                     tracing::info!("Evidence is being stored again.");
                 }
                 return true;
@@ -191,8 +181,7 @@ async fn bring<S: Sink>(shared: &Shared, sink: &S, stored: &Stored) -> bool {
             }
             Err(error) => {
                 // The reason without the item, which differs from one to the next.
-                let reason = error.reason();
-                if shared.set_error(Some(reason.clone())).as_ref() != Some(&reason) {
+                if shared.outage.begin(&error.reason()) {
                     tracing::warn!(%error, "Evidence can't be stored; it waits in the outbox until it can.");
                 }
                 tokio::time::sleep(backoff.wait()).await;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::random::Random;
 
 const LAYOUTS: [Layout; 8] = [
     Layout::Yuyv,
@@ -75,23 +76,16 @@ fn what_a_camera_can_not_mean_is_refused() {
 /// Sizes, strides and lengths at random: a picture of that size, or an error, and never a panic.
 #[test]
 fn random_shapes_never_panic() {
-    // splitmix64 (Steele, Lea and Flood 2014).
-    let mut state = 11_u64;
-    let mut random = |below: u64| {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % below
-    };
+    let mut numbers = Random(11);
+    let mut random = |below: usize| numbers.below(below);
     let bytes: Vec<u8> = (0..20_000).map(|i: u32| (i % 251) as u8).collect();
     let mut pictures = 0;
     for _ in 0..20_000 {
-        let layout = LAYOUTS[random(8) as usize];
+        let layout = LAYOUTS[random(8)];
         let (width, height) = (random(40) as u32, random(40) as u32);
-        let stride = [0, width, width * 2, random(100) as u32, u32::MAX][random(5) as usize];
+        let stride = [0, width, width * 2, random(100) as u32, u32::MAX][random(5)];
         let Ok(converter) = Converter::new(layout, (width, height), stride, YuvMatrix::Bt601) else { continue };
-        if let Ok(image) = converter.image(&bytes[..random(8000) as usize]) {
+        if let Ok(image) = converter.image(&bytes[..random(8000)]) {
             assert_eq!((image.width(), image.height()), (width, height));
             pictures += 1;
         }

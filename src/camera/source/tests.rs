@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use super::*;
+use crate::random::Random;
 
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -242,15 +243,8 @@ fn random_texts_never_panic_nor_leak() {
         "root:s3cret@host",
         "?token=s3cret",
     ];
-    // splitmix64 (Steele, Lea and Flood 2014).
-    let mut state = 7_u64;
-    let mut random = |below: usize| {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % below as u64) as usize
-    };
+    let mut numbers = Random(7);
+    let mut random = |below: usize| numbers.below(below);
     let mut cameras = 0;
     for _ in 0..200_000 {
         let start = ["", "", "rtsp://", "http://root:s3cret@"][random(4)];

@@ -20,6 +20,7 @@ use super::wire::{Client, Events, Message, Seen};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::MqttConfig;
+use crate::outage::Outage;
 use crate::outbox::{Destination, Kind, OutboxHandle};
 use crate::status::{NODE_SCHEMA, NodeState, NodeStatus};
 
@@ -52,7 +53,7 @@ pub(super) struct Link {
     pub(super) carried: watch::Sender<u64>,
     closing: AtomicBool,
     idle: watch::Sender<bool>,
-    last_error: Mutex<Option<String>>,
+    outage: Outage,
 }
 
 impl Link {
@@ -77,7 +78,7 @@ impl Link {
             carried: watch::Sender::new(0),
             closing: AtomicBool::new(false),
             idle: watch::Sender::new(true),
-            last_error: Mutex::default(),
+            outage: Outage::default(),
         }
     }
 
@@ -164,11 +165,7 @@ impl Link {
     }
 
     pub(super) fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_last_error(&self, error: Option<String>) -> Option<String> {
-        std::mem::replace(&mut *self.last_error.lock().unwrap_or_else(PoisonError::into_inner), error)
+        self.outage.reason()
     }
 
     /// Hands as much to the client as the queue gives.
@@ -270,7 +267,7 @@ pub(super) async fn drive(mut events: Events, link: Arc<Link>) {
         link.change(Queue::disconnect);
         link.sessions.send_replace(None);
         events.forget();
-        report_outage(&link, error);
+        report_outage(&link, &error);
         if connected_at.take().is_some_and(|at: Instant| at.elapsed() >= GOOD_CONNECTION) {
             backoff.reset();
         }
@@ -298,7 +295,7 @@ fn account(link: &Link, seen: Seen) {
 
 fn report_connection(link: &Link) {
     let broker = &link.broker;
-    if link.set_last_error(None).is_some() {
+    if link.outage.end() {
         tracing::info!(%broker, "Connected to the MQTT broker again.");
     } else {
         tracing::info!(%broker, "Connected to the MQTT broker.");
@@ -309,13 +306,13 @@ fn report_connection(link: &Link) {
 }
 
 /// Logs what is new about an outage: that it began, or that its reason is another.
-fn report_outage(link: &Link, error: String) {
+fn report_outage(link: &Link, error: &str) {
     let broker = &link.broker;
     link.connected.send_replace(false);
-    if link.set_last_error(Some(error.clone())).as_ref() == Some(&error) {
-        tracing::debug!(%broker, %error, "The MQTT broker is still away.");
-    } else {
+    if link.outage.begin(error) {
         tracing::warn!(%broker, %error, "No connection to the MQTT broker; trying again until there is one.");
+    } else {
+        tracing::debug!(%broker, %error, "The MQTT broker is still away.");
     }
 }
 

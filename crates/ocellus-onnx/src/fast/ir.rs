@@ -62,6 +62,13 @@ pub(super) struct Conv {
     pub(super) last: Activation,
 }
 
+impl Conv {
+    /// With nothing fused into it.
+    pub(super) fn new(spec: ConvSpec, weights: Vec<f32>, bias: Vec<f32>) -> Self {
+        Self { spec, weights, bias, activation: Activation::None, sum: None, last: Activation::None }
+    }
+}
+
 /// Where another image of the output's shape is added to a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sum {

@@ -29,18 +29,19 @@ pub fn pieces(threads: usize, planes: usize) -> usize {
     if threads <= 1 || planes >= threads * 4 { 1 } else { (threads * 4).div_ceil(planes.max(1)) }
 }
 
+/// Pixels of the output over which the weights of a convolution pass at a time.
+pub const SEGMENT: usize = 96;
+
 /// Into how many pieces of pixels each of `sets` sums of an image is cut: as few as give every thread the same, so that
 /// weights pass over many pixels, and its own part of the picture where that is large, so that what it writes is in its
 /// cache when the next step reads it.
 pub fn pieces_of_pixels(threads: usize, sets: usize, pixels: usize) -> usize {
-    /// Pixels over which weights should pass.
-    const MANY: usize = 96;
     /// Pixels under which a piece is not worth its task.
     const FEW: usize = 16;
     if threads <= 1 {
         return 1;
     }
-    let most = pixels / MANY;
+    let most = pixels / SEGMENT;
     if most >= threads {
         return (threads * 2).min(most) / threads * threads;
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::random::Random;
 
 fn mode(code: &[u8; 4], size: [u32; 2], fps: &[u32]) -> Mode {
     let interval = |fps: &u32| Interval { numerator: 1, denominator: *fps };
@@ -111,15 +112,8 @@ fn colour_is_preferred_to_grey_and_pixels_to_be_read_to_ones_to_be_decoded() {
 /// Whatever a driver claims, something is chosen that it claimed, or refused in words; and never a panic.
 #[test]
 fn hostile_claims_never_panic() {
-    // splitmix64 (Steele, Lea and Flood 2014).
-    let mut state = 5_u64;
-    let mut random = |below: usize| {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % below as u64) as usize
-    };
+    let mut numbers = Random(5);
+    let mut random = |below: usize| numbers.below(below);
     const NUMBERS: [u32; 9] = [0, 1, 2, 639, 640, 1080, 16_384, 65_536, u32::MAX];
     let mut taken = 0;
     for _ in 0..20_000 {

@@ -6,7 +6,7 @@ use tract_onnx::tract_core::ops::cnn::{Conv as TractConv, PoolSpec};
 use super::{Reader, floats};
 use crate::fast::ir::{Conv, Op};
 use crate::fast::view::{Axis, View, extent};
-use crate::kernel::{Activation, ConvSpec, Layout, Window};
+use crate::kernel::{ConvSpec, Layout, Window};
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &TypedNode) -> Option<View> {
     let op = node.op_as::<TractConv>()?;
@@ -34,8 +34,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &TypedNode) -> Option<View> {
     let [height, width] = window.output(input[2], input[3])?;
     let output = [input[0], out_channels, height, width];
     let image = reader.image(&x, axes)?;
-    let conv =
-        Conv { spec: kernel_spec, weights, bias, activation: Activation::None, sum: None, last: Activation::None };
+    let conv = Conv::new(kernel_spec, weights, bias);
     let id = reader.graph.add(Op::Conv(Box::new(conv)), vec![image], &output);
     Some(leave(reader, id, spec))
 }

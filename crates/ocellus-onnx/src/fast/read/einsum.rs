@@ -7,7 +7,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use super::Reader;
 use crate::fast::ir::{Conv, Op};
 use crate::fast::view::{Axis, Digit, View, digits, extent, offsets};
-use crate::kernel::{Activation, ConvSpec, Layout, Window};
+use crate::kernel::{ConvSpec, Layout, Window};
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &TypedNode) -> Option<View> {
     let op = node.op_as::<EinSum>()?;
@@ -43,8 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &TypedNode) -> Option<View> {
     }
     let image = reader.image(&x, plan.axes.clone())?;
     let weights = sum.arranged(&plan, &shape, &data)?;
-    let conv =
-        Conv { spec, weights, bias: vec![0.0; out], activation: Activation::None, sum: None, last: Activation::None };
+    let conv = Conv::new(spec, weights, vec![0.0; out]);
     let id = reader.graph.add(Op::Conv(Box::new(conv)), vec![image], &output);
     Some(sum.view(&plan, id, output))
 }

@@ -11,9 +11,6 @@ use crate::kernel::math::Epilogue;
 use crate::kernel::simd::{Inner, Kernel, Simd};
 use crate::kernel::{Activation, Isa, Layout, Shape, tasks};
 
-/// Output pixels of one segment.
-const SEGMENT: usize = 96;
-
 /// Values of weights that pass over a segment at a time: 32 KiB.
 const WEIGHTS: usize = 8192;
 
@@ -199,18 +196,29 @@ fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dense, call: Ca
     tasks::with_scratch(shape.batch * planes * plane * L, |scratch| {
         let (padded, _) = scratch.as_chunks_mut::<L>();
         let mut jobs: Vec<_> = padded.chunks_exact_mut(plane).zip(pixels.chunks_exact(shape.pixels())).collect();
-        tasks::for_each(call.threads, &mut jobs, &|(to, from)| pad(to, width, from, shape.width, top, left));
+        tasks::for_each(call.threads, &mut jobs, &|(to, from)| {
+            pad(to, width, from, shape.width, 0, dense.spec.window.padding)
+        });
         let frame = Frame { pixels: padded, image: 0, planes, plane };
         frames(s, dense, &frame, &Geometry::new::<L, B>(dense, (width, plane), call.output.1), call);
     });
 }
 
-/// Copies a plane between borders of zeros.
-fn pad<const L: usize>(to: &mut [[f32; L]], wide: usize, from: &[[f32; L]], width: usize, top: usize, left: usize) {
-    let rows = from.len() / width;
-    to[..top * wide].fill([0.0; L]);
-    to[(top + rows) * wide..].fill([0.0; L]);
-    for (to, from) in to[top * wide..].chunks_exact_mut(wide).zip(from.chunks_exact(width)) {
+/// Copies a plane between borders of zeros: rows from `first` of the padded image on, as many as there is room for.
+pub(super) fn pad<const L: usize>(
+    to: &mut [[f32; L]],
+    wide: usize,
+    from: &[[f32; L]],
+    width: usize,
+    first: usize,
+    [top, left, ..]: [usize; 4],
+) {
+    for (row, to) in (first..).zip(to.chunks_exact_mut(wide)) {
+        let start = row.checked_sub(top).map(|row| row * width);
+        let Some(from) = start.and_then(|start| from.get(start..start + width)) else {
+            to.fill([0.0; L]);
+            continue;
+        };
         to[..left].fill([0.0; L]);
         to[left..left + width].copy_from_slice(from);
         to[left + width..].fill([0.0; L]);
@@ -337,7 +345,8 @@ impl<const L: usize, const B: usize, S: Simd<B>> Inner<B, S> for Piece<'_, '_, L
         let (start, end) = (self.job.start, self.job.start + self.job.out[0].len());
         let mut position = start;
         while position < end {
-            let count = SEGMENT.min(self.geometry.columns - position % self.geometry.columns).min(end - position);
+            let count =
+                tasks::SEGMENT.min(self.geometry.columns - position % self.geometry.columns).min(end - position);
             self.sum(s, position, count);
             self.finish(s, position, count);
             position += count;

@@ -4,7 +4,7 @@
 //! computes all output channels of them. The copy stays in the second-level cache; that of a whole image would not.
 
 use super::ConvSpec;
-use super::dense::{Call, Dense, Frame, Geometry, Job, Piece};
+use super::dense::{Call, Dense, Frame, Geometry, Job, Piece, pad};
 use super::tile::MAX_BLOCKS;
 use crate::kernel::simd::Simd;
 use crate::kernel::{Shape, tasks};
@@ -12,16 +12,13 @@ use crate::kernel::{Shape, tasks};
 /// Bytes of a strip's input, about a tenth of the second-level cache of a server's core.
 const STRIP: usize = 128 << 10;
 
-/// Pixels over which weights should pass.
-const MANY: usize = 96;
-
 /// Rows of a strip of the output; none where strips would be too few or too small.
 ///
 /// `row` is the length in bytes of a row of the padded input, all channels.
 pub(super) fn rows(spec: &ConvSpec, row: usize, out: Shape, threads: usize) -> Option<usize> {
     let fit = (STRIP / row.max(1)).checked_sub(reach(spec))? / spec.window.stride[0] + 1;
     let count = out.height.div_ceil(fit).max(if threads > 1 { threads * 2 } else { 1 });
-    let count = count.min(out.pixels() / MANY) / threads.max(1) * threads.max(1);
+    let count = count.min(out.pixels() / tasks::SEGMENT) / threads.max(1) * threads.max(1);
     (count >= 2).then(|| out.height.div_ceil(count))
 }
 
@@ -55,7 +52,7 @@ pub(super) fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dens
             let pixels = scratch.as_chunks_mut::<L>().0;
             let images = input.chunks_exact(shape.pixels()).skip(strip.image * planes);
             for (to, from) in pixels.chunks_exact_mut(plane).zip(images) {
-                copy(to, width, from, shape.width, strip.row * window.stride[0], window.padding);
+                pad(to, width, from, shape.width, strip.row * window.stride[0], window.padding);
             }
             let frame = Frame { pixels, image: strip.image, planes, plane };
             for set in &dense.sets {
@@ -88,25 +85,4 @@ fn cut<const B: usize>(out: &mut [[f32; B]], shape: Shape, rows: usize) -> Vec<S
         }
     }
     strips
-}
-
-/// Copies a plane's rows from `first` of the padded image on, as many as there is room for.
-fn copy<const L: usize>(
-    to: &mut [[f32; L]],
-    wide: usize,
-    from: &[[f32; L]],
-    width: usize,
-    first: usize,
-    [top, left, ..]: [usize; 4],
-) {
-    for (row, to) in (first..).zip(to.chunks_exact_mut(wide)) {
-        let start = row.checked_sub(top).map(|row| row * width);
-        let Some(from) = start.and_then(|start| from.get(start..start + width)) else {
-            to.fill([0.0; L]);
-            continue;
-        };
-        to[..left].fill([0.0; L]);
-        to[left..left + width].copy_from_slice(from);
-        to[left + width..].fill([0.0; L]);
-    }
 }
