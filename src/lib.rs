@@ -15,6 +15,7 @@
 
 mod backoff;
 pub mod clock;
+pub mod command;
 pub mod config;
 mod outage;
 pub mod secret;
