@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::DaemonError;
+use super::models::{engine_options, model_of};
 use super::outlet::Outlet;
 use super::reload::Plan;
 use super::scoring::{Line, Reopen, Scoring, Watched};
-use super::{DaemonError, engine_options, model_of};
 use crate::camera::mailbox::{Mailbox, Notifier};
 use crate::camera::options::CameraOptions;
 use crate::camera::supervise::Camera;

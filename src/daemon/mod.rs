@@ -9,8 +9,11 @@
 //! the page's port is bound, then the broker is dialled, then cameras open. Stop is front to back, so that what was
 //! captured is scored, kept and published before the broker hears `stopped`.
 
+mod announce;
+mod evidence;
 mod lines;
 mod meter;
+mod models;
 mod outlet;
 mod reload;
 mod scenes;
@@ -26,19 +29,20 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use self::announce::announce;
+use self::evidence::EvidenceLine;
 use self::lines::Lines;
 pub use self::meter::percentiles;
+pub(crate) use self::models::model_of;
+use self::models::open_engines;
+pub use self::models::open_package;
 use self::outlet::{Outlet, Outputs};
 use self::reload::Plan;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, CameraConfig, Config, EvidenceConfig, Loaded, ModelConfig, Name};
-use crate::evidence::{Evidence, Keeper, KeeperHandle};
-use crate::model::engine::{Engine, EngineError, EngineOptions, WarmUp};
-use crate::model::package::Package;
-use crate::outbox::{Outbox, OutboxHandle};
-use crate::publish::home_assistant::{Announced, discovery};
-use crate::publish::{Durable, Mqtt, MqttError, MqttHandle, Topics};
-use crate::ship::{Courier, CourierHandle, Inlet, ShipError, Sink, Store};
+use crate::config::{self, Config, Loaded};
+use crate::model::engine::EngineError;
+use crate::outbox::Outbox;
+use crate::publish::{Durable, Mqtt, MqttError};
 use crate::web::{Hub, NodeInfo, Web};
 
 /// How often statistics are published.
@@ -117,20 +121,6 @@ pub async fn signal() {
         _ = terminate.recv() => tracing::info!("Stopping on SIGTERM."),
         _ = tokio::signal::ctrl_c() => tracing::info!("Stopping on Ctrl-C."),
     }
-}
-
-/// Opens the package of a configured model.
-///
-/// # Errors
-/// When it can't be read or makes no sense.
-pub fn open_package(name: &Name, model: &ModelConfig) -> Result<Package, EngineError> {
-    tracing::debug!(model = %name, path = %model.path.display(), "Opening the model.");
-    Ok(Package::open(&model.path, model.profile.as_deref(), model.labels.as_deref())?)
-}
-
-/// The model that a camera is scored by. The configuration's check has seen to it that there is one.
-pub(crate) fn model_of<'a>(config: &'a Config, camera: &'a CameraConfig) -> Option<&'a Name> {
-    camera.model.as_ref().or_else(|| config.models.keys().next())
 }
 
 impl Daemon {
@@ -298,26 +288,6 @@ fn hub(config: &Config, device: &str, clock: &Arc<dyn Clock>) -> Hub {
     Hub::new(info, config.cameras.keys().map(|name| name.to_string()), Arc::clone(clock))
 }
 
-/// Tells Home Assistant what there is.
-fn announce(config: &Config, mqtt: &MqttHandle) -> Result<(), DaemonError> {
-    let topics = Topics::new(&config.mqtt.prefix, &config.site, &config.node).map_err(MqttError::from)?;
-    let cameras: Vec<_> = config
-        .cameras
-        .iter()
-        .map(|(name, camera)| Announced {
-            name: name.to_string(),
-            events: camera.track.is_some() || !camera.zones.is_empty() || !camera.lines.is_empty(),
-            lines: camera.lines.iter().map(|line| line.name.to_string()).collect(),
-            zones: camera.zones.iter().map(|zone| zone.name.to_string()).collect(),
-        })
-        .collect();
-    let messages = discovery(&topics, &config.site, &config.node, &cameras).map_err(MqttError::from)?;
-    for (topic, message) in messages {
-        mqtt.announce(topic, &message);
-    }
-    Ok(())
-}
-
 /// Serves the page until the daemon stops; without it the daemon goes on.
 async fn serve(web: Web, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
     let shutdown = async move {
@@ -327,87 +297,6 @@ async fn serve(web: Web, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
     if let Err(error) = web.serve(hub, shutdown).await {
         tracing::error!(%error, "The page is gone; everything else goes on.");
     }
-}
-
-/// What keeps evidence, and what brings it from the outbox to the store.
-struct EvidenceLine {
-    keeper: Keeper,
-    courier: Courier,
-}
-
-impl EvidenceLine {
-    fn start(
-        settings: &EvidenceConfig,
-        outbox: &OutboxHandle,
-        hub: &Arc<Hub>,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Self, ShipError> {
-        let sink = ShownStore { store: Store::open(&settings.store)?, hub: Arc::clone(hub) };
-        let courier = Courier::start(outbox.clone(), sink);
-        Ok(Self { keeper: Keeper::start(settings, Inlet(outbox.clone()), Arc::clone(clock)), courier })
-    }
-
-    fn handles(&self) -> (KeeperHandle, CourierHandle) {
-        (self.keeper.handle(), self.courier.handle())
-    }
-}
-
-/// The store, which shows on the page what it has kept.
-struct ShownStore {
-    store: Store,
-    hub: Arc<Hub>,
-}
-
-impl Sink for ShownStore {
-    async fn keep(&self, item: &Evidence) -> Result<(), ShipError> {
-        self.store.keep(item).await?;
-        self.hub.kept(item);
-        Ok(())
-    }
-}
-
-/// Opens every model that a camera uses, off the runtime's threads.
-async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engine>, DaemonError> {
-    let mut engines = BTreeMap::new();
-    for (name, model) in &config.models {
-        let cameras = config.cameras.values().filter(|c| model_of(config, c) == Some(name)).count();
-        if cameras == 0 {
-            tracing::warn!(model = %name, "No camera uses this model: it is not opened.");
-            continue;
-        }
-        let (name, model, device) = (name.clone(), model.clone(), config.device);
-        let opened = tokio::task::spawn_blocking(move || {
-            let options = engine_options(&model, cameras);
-            let said = name.clone();
-            let engine = Engine::open_watched(open_package(&name, &model)?, device, &options, &mut |warm_up| {
-                tell(&said, warm_up);
-            })?;
-            Ok::<_, EngineError>((name, engine))
-        });
-        match opened.await {
-            Ok(result) => {
-                let (name, engine) = result?;
-                let (device, precision) = (engine.device(), engine.precision());
-                tracing::info!(model = %name, device, precision, "The model is open and warm.");
-                engines.insert(name, engine);
-            }
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-    Ok(engines)
-}
-
-/// Says how far opening a model is, where it may take long.
-fn tell(model: &Name, warm_up: WarmUp) {
-    if warm_up.cold {
-        tracing::info!(%model, "Starting cold, {warm_up}.");
-    }
-}
-
-fn engine_options(model: &ModelConfig, cameras: usize) -> EngineOptions {
-    let ModelConfig { score, iou, precision, memory_mib, .. } = *model;
-    let batch = model.batch.min(cameras);
-    EngineOptions { score, iou, precision, memory_mib, batch, ..EngineOptions::default() }
 }
 
 /// Publishes statistics until the daemon stops.

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Name};
 
-use super::model_of;
+use super::models::model_of;
 
 /// The cameras that are touched, by name; all others run on as if nothing were.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

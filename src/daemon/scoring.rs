@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::open_package;
+use super::models::open_package;
 use super::outlet::Outlet;
 use crate::backoff::Backoff;
 use crate::camera::mailbox::{Mailbox, Notifier};

@@ -1,0 +1,66 @@
+//! From the configuration to models that are open and warm.
+
+use std::collections::BTreeMap;
+
+use super::DaemonError;
+use crate::config::{CameraConfig, Config, ModelConfig, Name};
+use crate::model::engine::{Engine, EngineError, EngineOptions, WarmUp};
+use crate::model::package::Package;
+
+/// Opens the package of a configured model.
+///
+/// # Errors
+/// When it can't be read or makes no sense.
+pub fn open_package(name: &Name, model: &ModelConfig) -> Result<Package, EngineError> {
+    tracing::debug!(model = %name, path = %model.path.display(), "Opening the model.");
+    Ok(Package::open(&model.path, model.profile.as_deref(), model.labels.as_deref())?)
+}
+
+/// The model that a camera is scored by. The configuration's check has seen to it that there is one.
+pub(crate) fn model_of<'a>(config: &'a Config, camera: &'a CameraConfig) -> Option<&'a Name> {
+    camera.model.as_ref().or_else(|| config.models.keys().next())
+}
+
+/// Opens every model that a camera uses, off the runtime's threads.
+pub(super) async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engine>, DaemonError> {
+    let mut engines = BTreeMap::new();
+    for (name, model) in &config.models {
+        let cameras = config.cameras.values().filter(|c| model_of(config, c) == Some(name)).count();
+        if cameras == 0 {
+            tracing::warn!(model = %name, "No camera uses this model: it is not opened.");
+            continue;
+        }
+        let (name, model, device) = (name.clone(), model.clone(), config.device);
+        let opened = tokio::task::spawn_blocking(move || {
+            let options = engine_options(&model, cameras);
+            let said = name.clone();
+            let engine = Engine::open_watched(open_package(&name, &model)?, device, &options, &mut |warm_up| {
+                tell(&said, warm_up);
+            })?;
+            Ok::<_, EngineError>((name, engine))
+        });
+        match opened.await {
+            Ok(result) => {
+                let (name, engine) = result?;
+                let (device, precision) = (engine.device(), engine.precision());
+                tracing::info!(model = %name, device, precision, "The model is open and warm.");
+                engines.insert(name, engine);
+            }
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    Ok(engines)
+}
+
+/// Says how far opening a model is, where it may take long.
+fn tell(model: &Name, warm_up: WarmUp) {
+    if warm_up.cold {
+        tracing::info!(%model, "Starting cold, {warm_up}.");
+    }
+}
+
+pub(super) fn engine_options(model: &ModelConfig, cameras: usize) -> EngineOptions {
+    let ModelConfig { score, iou, precision, memory_mib, .. } = *model;
+    let batch = model.batch.min(cameras);
+    EngineOptions { score, iou, precision, memory_mib, batch, ..EngineOptions::default() }
+}
