@@ -315,9 +315,10 @@ fn measure(source: &Source, typed: &TypedModel) -> Result<(), Error> {
     let mut total: usize = 0;
     for node in typed.nodes() {
         for output in &node.outputs {
-            let place = format!("node {:?} ({})", node.name, source.operator(&node.name));
+            let operator = source.operator(&node.name);
+            let place = format!("node {:?} ({operator})", node.name);
             let Some(shape) = output.fact.shape.as_concrete() else {
-                return Err(unresolved_node(&place, &format!("{:?}", output.fact.shape)));
+                return Err(unresolved_node(&place, operator, &format!("{:?}", output.fact.shape)));
             };
             total = total.saturating_add(check::elements(&format!("{place}, its elements"), shape, &source.limits)?);
         }

@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use tract_onnx::prelude::{
-    IntoRunnable, IntoTValue, TValue, TVec, Tensor as TractTensor, TractResult, TypedRunnableModel,
-};
+use tract_onnx::prelude::{IntoRunnable, IntoTValue, TValue, Tensor as TractTensor, TractResult, TypedRunnableModel};
 use tract_onnx::tract_hir::internal::format_err;
 
 use crate::contain::{on_deep_stack, quietly};
 use crate::error::{Error, one_line};
-use crate::fast::{FastPlan, Outline};
+use crate::fast::{FastPlan, Given, Gives, Outline};
 use crate::graph::Graph;
 use crate::tensor::{ElementType, Elements, Tensor, TensorInfo, Value};
 
@@ -79,7 +77,7 @@ impl CpuPlan {
     /// # Errors
     /// [`Error::InputCount`] and [`Error::WrongInput`] for tensors that do not fit, [`Error::Run`] when tract fails.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        self.evaluate(self.accept(inputs)?, Made::run, |_, value| float(value))
+        self.evaluate(self.accept(inputs)?, Made::run, |_, output| output.into_floats())
     }
 
     /// As [`run`](Self::run), on the calling thread alone, whatever the plan's threads: for callers that run several
@@ -88,7 +86,7 @@ impl CpuPlan {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_alone(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        self.evaluate(self.accept(inputs)?, Made::run_alone, |_, value| float(value))
+        self.evaluate(self.accept(inputs)?, Made::run_alone, |_, output| output.into_floats())
     }
 
     /// Runs the model on one value for each input, in the order of [`Graph::inputs`]; outputs come in the order of
@@ -103,16 +101,16 @@ impl CpuPlan {
             given(value.elements.to_tract(&value.shape))
         };
         let values = self.inputs.iter().zip(inputs).map(accept).collect::<Result<_, _>>()?;
-        self.evaluate(values, Made::run, |info, value| typed(info.dtype, value))
+        self.evaluate(Given::Tensors(values), Made::run, |info, output| match output {
+            Gives::Floats(floats) if info.dtype == ElementType::F32 => Ok(floats.into()),
+            output => typed(info.dtype, &output.into_tensor()?),
+        })
     }
 
-    fn accept(&self, inputs: &[Tensor]) -> Result<TVec<TValue>, Error> {
+    fn accept<'g>(&self, inputs: &'g [Tensor]) -> Result<Given<'g>, Error> {
         self.count(inputs.len())?;
-        let accept = |(info, tensor): (&TensorInfo, &Tensor)| {
-            info.accept(tensor)?;
-            given(TractTensor::from_shape(&tensor.shape, &tensor.data))
-        };
-        self.inputs.iter().zip(inputs).map(accept).collect()
+        self.inputs.iter().zip(inputs).try_for_each(|(info, tensor)| info.accept(tensor))?;
+        Ok(Given::Floats(inputs))
     }
 
     fn count(&self, got: usize) -> Result<(), Error> {
@@ -122,14 +120,14 @@ impl CpuPlan {
 
     fn evaluate<T>(
         &self,
-        values: TVec<TValue>,
-        run: impl FnOnce(&Made, TVec<TValue>) -> TractResult<TVec<TValue>>,
-        read: impl Fn(&TensorInfo, &TValue) -> TractResult<T>,
+        values: Given<'_>,
+        run: impl FnOnce(&Made, Given<'_>) -> TractResult<Vec<Gives>>,
+        read: impl Fn(&TensorInfo, Gives) -> TractResult<T>,
     ) -> Result<Vec<T>, Error> {
         let failed = |reason| Error::Run { reason };
         quietly(|| {
             let outputs = run(&self.made, values)?;
-            self.outputs.iter().zip(outputs.iter()).map(|(info, value)| read(info, value)).collect::<TractResult<_>>()
+            self.outputs.iter().zip(outputs).map(|(info, output)| read(info, output)).collect::<TractResult<_>>()
         })
         .map_err(failed)?
         .map_err(|e| failed(one_line(&e)))
@@ -137,29 +135,27 @@ impl CpuPlan {
 }
 
 impl Made {
-    fn run(&self, values: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run(&self, values: Given<'_>) -> TractResult<Vec<Gives>> {
         match self {
             Self::Blocked(plan) => plan.run(values),
-            Self::Tract(plan) => plan.run(values),
+            Self::Tract(plan) => through_tract(plan, values),
         }
     }
 
-    fn run_alone(&self, values: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run_alone(&self, values: Given<'_>) -> TractResult<Vec<Gives>> {
         match self {
             Self::Blocked(plan) => plan.run_alone(values),
-            Self::Tract(plan) => plan.run(values),
+            Self::Tract(plan) => through_tract(plan, values),
         }
     }
+}
+
+fn through_tract(plan: &Arc<TypedRunnableModel>, values: Given<'_>) -> TractResult<Vec<Gives>> {
+    Ok(plan.run(values.into_tensors()?)?.into_iter().map(Gives::Tensor).collect())
 }
 
 fn given(tensor: TractResult<TractTensor>) -> Result<TValue, Error> {
     tensor.map(IntoTValue::into_tvalue).map_err(|e| Error::Run { reason: one_line(&e) })
-}
-
-fn float(value: &TValue) -> TractResult<Tensor> {
-    let cast = value.cast_to::<f32>()?;
-    let data = cast.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
-    Ok(Tensor { shape: value.shape().to_vec(), data })
 }
 
 /// A value in the type that the file gives it.

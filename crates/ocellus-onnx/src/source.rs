@@ -163,7 +163,7 @@ impl Source {
                 let place = format!("output {name:?}");
                 let fact = typed.output_fact(ix).map_err(|e| Error::malformed(&place, one_line(&e)))?;
                 let Some(shape) = fact.shape.as_concrete().map(<[usize]>::to_vec) else {
-                    return Err(unresolved_node(&place, &format!("{:?}", fact.shape)));
+                    return Err(unresolved_node(&place, "", &format!("{:?}", fact.shape)));
                 };
                 let Some(dtype) = ElementType::from_tract(fact.datum_type) else {
                     return Err(Error::malformed(place, format!("its type {:?} is not supported", fact.datum_type)));
@@ -288,12 +288,22 @@ fn locate(operators: &HashMap<String, String>, message: &str) -> Error {
     Error::Analysis { node: node.to_owned(), operator: operator.to_owned(), reason: message.to_owned() }
 }
 
-pub(crate) fn unresolved_node(place: &str, what: &str) -> Error {
-    Error::Unresolved {
-        place: place.to_owned(),
-        what: what.to_owned(),
-        advice: "the model computes this shape from its data; export it without that part \
-                 (such as non-maximum suppression inside the graph)"
-            .into(),
-    }
+/// A shape that a node works out from the values that it is given.
+pub(crate) fn unresolved_node(place: &str, operator: &str, what: &str) -> Error {
+    let advice = match operator {
+        "NonMaxSuppression" => {
+            "boxes are suppressed inside the graph; export the model without that, its raw boxes and scores as outputs \
+             (Ultralytics: nms=False; YOLOv7: without --end2end; torchvision and TensorFlow: up to the heads), and \
+             suppress them behind it, as Ocellus does"
+        }
+        "NonZero" | "Compress" | "Unique" => {
+            "it gives as many elements as the data says; export the model with a fixed number of them (as TopK gives), \
+             or end it before this node"
+        }
+        _ => {
+            "the model computes this shape from its data; export it without that part (such as non-maximum \
+             suppression inside the graph)"
+        }
+    };
+    Error::Unresolved { place: place.to_owned(), what: what.to_owned(), advice: advice.into() }
 }

@@ -7,6 +7,7 @@
 
 mod buffers;
 mod fuse;
+mod given;
 mod ir;
 mod outline;
 mod parts;
@@ -20,10 +21,11 @@ mod view;
 use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tract_onnx::prelude::{TValue, TVec, TractResult, TypedModel};
+use tract_onnx::prelude::{TractResult, TypedModel};
 use tract_onnx::tract_core::internal::bail;
 use tract_onnx::tract_core::ops::cnn::Conv;
 
+pub(crate) use self::given::{Given, Gives};
 use self::ir::Op;
 pub(crate) use self::outline::Outline;
 use self::run::Runner;
@@ -78,8 +80,8 @@ impl FastPlan {
         Some(Self { runner: Arc::new(Runner::new(program, parts, isa)), pool, fused })
     }
 
-    /// Runs it on one tensor for each input, on all its threads.
-    pub(crate) fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    /// Runs it, on all its threads.
+    pub(crate) fn run(&self, inputs: Given<'_>) -> TractResult<Vec<Gives>> {
         match &self.pool {
             Some(pool) => team::together(pool, || self.runner.run(inputs, pool.current_num_threads()))
                 .unwrap_or_else(|| bail!("a thread of the plan is gone")),
@@ -88,7 +90,7 @@ impl FastPlan {
     }
 
     /// As [`run`](Self::run), on the calling thread.
-    pub(crate) fn run_alone(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    pub(crate) fn run_alone(&self, inputs: Given<'_>) -> TractResult<Vec<Gives>> {
         self.runner.run(inputs, 1)
     }
 }

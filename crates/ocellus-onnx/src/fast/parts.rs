@@ -4,10 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tract_onnx::prelude::{
-    IntoRunnable, IntoTValue, OutletId, TValue, TVec, Tensor, TractResult, TypedFact, TypedModel, TypedRunnableModel,
+    IntoRunnable, OutletId, TValue, TVec, TractResult, TypedFact, TypedModel, TypedRunnableModel,
 };
 use tract_onnx::tract_core::internal::SpecialOps;
 use tract_onnx::tract_core::ops::konst::Const;
+
+use super::given::value;
 
 /// Some nodes of a graph as a plan of tract's.
 #[derive(Debug, Clone)]
@@ -78,7 +80,7 @@ impl Part {
     /// A tensor of the `ix`-th input's shape.
     pub(super) fn tensor(&self, ix: usize, data: &[f32]) -> TractResult<TValue> {
         let shape = self.shapes.get(ix).map_or(&[][..], Vec::as_slice);
-        Tensor::from_shape(shape, data).map(IntoTValue::into_tvalue)
+        value(shape, data)
     }
 }
 

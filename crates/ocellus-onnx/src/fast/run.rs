@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tract_onnx::prelude::{IntoTValue, TValue, TVec, Tensor, TractResult};
+use tract_onnx::prelude::{TValue, TVec, TractResult};
 use tract_onnx::tract_core::internal::{anyhow, bail};
 
+use super::given::{Given, Gives, value};
 use super::ir::Map;
 use super::parts::Part;
 use super::step::{Output, Place, Program, Source, Step, Take, Work};
@@ -12,6 +13,7 @@ use crate::kernel::{
     Activation, Binary, Isa, KernelError, Residual, binary, binary_channels, binary_scalar, gather_channels,
     global_average, to_blocked, to_channels_last, to_planar,
 };
+use crate::tensor::Tensor;
 
 /// Sets of buffers that are kept for the next run.
 const SPARE: usize = 16;
@@ -24,6 +26,41 @@ const WORTH_SHARING: usize = 1 << 15;
 struct Workspace {
     buffers: Vec<Vec<f32>>,
     tensors: Vec<Option<TValue>>,
+}
+
+/// What one run works on.
+struct Frame<'g> {
+    workspace: Workspace,
+    /// The first tensors, where they are only lent.
+    lent: &'g [Tensor],
+}
+
+impl Frame<'_> {
+    fn tensor(&self, at: usize) -> TractResult<TValue> {
+        match (self.workspace.tensors.get(at).and_then(Option::as_ref), self.lent.get(at)) {
+            (Some(tensor), _) => Ok(tensor.clone()),
+            (None, Some(lent)) => value(&lent.shape, &lent.data),
+            (None, None) => bail!("tensor {at} is not there"),
+        }
+    }
+
+    fn floats(&self, at: usize) -> TractResult<&[f32]> {
+        match (self.workspace.tensors.get(at).and_then(Option::as_ref), self.lent.get(at)) {
+            (Some(tensor), _) => tensor.try_as_plain_ram()?.as_slice::<f32>(),
+            (None, Some(lent)) => Ok(&lent.data),
+            (None, None) => bail!("tensor {at} is not there"),
+        }
+    }
+
+    fn read<'f>(&'f self, program: &'f Program, place: Place) -> TractResult<&'f [f32]> {
+        let all = match place.source {
+            Source::Buffer(at) => self.workspace.buffers.get(at).map(Vec::as_slice),
+            Source::Constant(at) => program.constants.get(at).map(Vec::as_slice),
+            Source::Tensor(at) => Some(self.floats(at)?),
+        };
+        let place = place.start..place.start + place.len;
+        all.and_then(|all| all.get(place)).ok_or_else(|| anyhow!("a step reads what is not there"))
+    }
 }
 
 /// A program, its parts, and the buffers that no run uses now.
@@ -40,19 +77,25 @@ impl Runner {
         Self { program, parts, isa, spare: Mutex::new(vec![]) }
     }
 
-    /// Runs it on one tensor for each input, in tasks for this many threads of the current pool.
-    pub(super) fn run(&self, inputs: TVec<TValue>, threads: usize) -> TractResult<TVec<TValue>> {
+    /// Runs it in tasks for this many threads of the current pool.
+    pub(super) fn run(&self, inputs: Given<'_>, threads: usize) -> TractResult<Vec<Gives>> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut workspace = spare.unwrap_or_else(|| Workspace {
             buffers: self.program.buffers.iter().map(|len| vec![0.0; *len]).collect(),
             tensors: vec![],
         });
-        workspace.tensors = inputs.into_iter().map(Some).collect();
+        let (tensors, lent) = match inputs {
+            Given::Tensors(tensors) => (tensors, &[][..]),
+            Given::Floats(floats) => (TVec::new(), floats),
+        };
+        workspace.tensors = tensors.into_iter().map(Some).collect();
         workspace.tensors.resize(self.program.tensors, None);
+        let mut frame = Frame { workspace, lent };
         for step in &self.program.steps {
-            self.step(step, &mut workspace, threads)?;
+            self.step(step, &mut frame, threads)?;
         }
-        let outputs = self.program.outputs.iter().map(|output| self.output(output, &workspace)).collect();
+        let outputs = self.program.outputs.iter().map(|output| self.output(output, &frame)).collect();
+        let mut workspace = frame.workspace;
         workspace.tensors.clear();
         let mut kept = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < SPARE {
@@ -61,32 +104,32 @@ impl Runner {
         outputs
     }
 
-    fn output(&self, output: &Output, workspace: &Workspace) -> TractResult<TValue> {
+    fn output(&self, output: &Output, frame: &Frame<'_>) -> TractResult<Gives> {
         match output {
-            Output::Tensor(tensor) => Ok(tensor_of(workspace, *tensor)?.clone()),
+            Output::Tensor(tensor) => frame.tensor(*tensor).map(Gives::Tensor),
             Output::Place(place, shape) => {
-                let data = read(&self.program, workspace, *place)?;
-                Tensor::from_shape(shape, data).map(IntoTValue::into_tvalue)
+                let data = frame.read(&self.program, *place)?.to_vec();
+                Ok(Gives::Floats(Tensor { shape: shape.clone(), data }))
             }
         }
     }
 
-    fn step(&self, step: &Step, workspace: &mut Workspace, threads: usize) -> TractResult<()> {
+    fn step(&self, step: &Step, frame: &mut Frame<'_>, threads: usize) -> TractResult<()> {
         if let Work::Part { part, takes, gives } = &step.work {
-            return self.part(*part, takes, gives, &step.reads, workspace);
+            return self.part(*part, takes, gives, &step.reads, frame);
         }
         let Some(Place { source: Source::Buffer(at), start, len }) = step.write else { bail!("a step writes nowhere") };
-        let slot = workspace.buffers.get_mut(at).ok_or_else(|| anyhow!("buffer {at} is not there"))?;
+        let slot = frame.workspace.buffers.get_mut(at).ok_or_else(|| anyhow!("buffer {at} is not there"))?;
         let mut buffer = std::mem::take(slot);
-        let done = self.write(step, workspace, &mut buffer[..], (start, len), threads);
-        workspace.buffers[at] = buffer;
+        let done = self.write(step, frame, &mut buffer[..], (start, len), threads);
+        frame.workspace.buffers[at] = buffer;
         done
     }
 
     fn write(
         &self,
         step: &Step,
-        workspace: &Workspace,
+        frame: &Frame<'_>,
         buffer: &mut [f32],
         (start, len): (usize, usize),
         threads: usize,
@@ -94,7 +137,7 @@ impl Runner {
         let out = buffer.get_mut(start..start + len).ok_or_else(|| anyhow!("a buffer is too short"))?;
         let threads = if len < WORTH_SHARING && !matches!(step.work, Work::Conv(..)) { 1 } else { threads };
         let reads =
-            step.reads.iter().map(|place| read(&self.program, workspace, *place)).collect::<TractResult<Vec<_>>>()?;
+            step.reads.iter().map(|place| frame.read(&self.program, *place)).collect::<TractResult<Vec<_>>>()?;
         self.work(&step.work, &reads, out, threads).map_err(|e| anyhow!("{e}"))
     }
 
@@ -156,35 +199,21 @@ impl Runner {
         takes: &[Take],
         gives: &[usize],
         reads: &[Place],
-        workspace: &mut Workspace,
+        frame: &mut Frame<'_>,
     ) -> TractResult<()> {
         let part = self.parts.get(part).ok_or_else(|| anyhow!("part {part} is not there"))?;
         let mut inputs = TVec::new();
         for (ix, take) in takes.iter().enumerate() {
             inputs.push(match take {
-                Take::Tensor(tensor) => tensor_of(workspace, *tensor)?.clone(),
-                Take::Read(at) => part.tensor(ix, read(&self.program, workspace, reads[*at])?)?,
+                Take::Tensor(tensor) => frame.tensor(*tensor)?,
+                Take::Read(at) => part.tensor(ix, frame.read(&self.program, reads[*at])?)?,
             });
         }
         for (at, output) in gives.iter().zip(part.run(inputs)?) {
-            workspace.tensors[*at] = Some(output);
+            frame.workspace.tensors[*at] = Some(output);
         }
         Ok(())
     }
-}
-
-fn tensor_of(workspace: &Workspace, at: usize) -> TractResult<&TValue> {
-    workspace.tensors.get(at).and_then(Option::as_ref).ok_or_else(|| anyhow!("tensor {at} is not there"))
-}
-
-fn read<'w>(program: &'w Program, workspace: &'w Workspace, place: Place) -> TractResult<&'w [f32]> {
-    let all = match place.source {
-        Source::Buffer(at) => workspace.buffers.get(at).map(Vec::as_slice),
-        Source::Constant(at) => program.constants.get(at).map(Vec::as_slice),
-        Source::Tensor(at) => Some(tensor_of(workspace, at)?.try_as_plain_ram()?.as_slice::<f32>()?),
-    };
-    let place = place.start..place.start + place.len;
-    all.and_then(|all| all.get(place)).ok_or_else(|| anyhow!("a step reads what is not there"))
 }
 
 fn gather(x: &[f32], starts: &Arc<Vec<usize>>, run: usize, stride: usize, out: &mut [f32]) {

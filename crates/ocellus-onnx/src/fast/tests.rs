@@ -1,9 +1,10 @@
-use tract_onnx::prelude::{IntoRunnable, IntoTValue, TVec, Tensor as TractTensor};
+use tract_onnx::prelude::IntoRunnable;
 
-use super::FastPlan;
+use super::{FastPlan, Given, Gives};
 use crate::graph::Graph;
 use crate::limits::Limits;
 use crate::samples;
+use crate::tensor::{Tensor, TensorInfo};
 use crate::testing::{Model, Random, float, int, ints};
 
 /// What tract's own plan and ours make of the same noise, and how far apart they are, relative to the range.
@@ -14,22 +15,19 @@ fn difference(graph: &Graph, threads: usize) -> (FastPlan, f32) {
     let mut worst: f32 = 0.0;
     // Twice: the second run finds the buffers of the first.
     for _ in 0..2 {
-        let inputs: TVec<_> = graph
-            .inputs()
-            .iter()
-            .map(|info| {
-                let data = random.values(info.shape.iter().product(), -1.0, 1.0);
-                TractTensor::from_shape(&info.shape, &data).expect("a tensor").into_tvalue()
-            })
-            .collect();
-        let expected = tract.run(inputs.clone()).expect("tract runs it");
-        let found = fast.run(inputs).expect("it runs");
+        let mut noise = |info: &TensorInfo| {
+            let data = random.values(info.shape.iter().product(), -1.0, 1.0);
+            Tensor { shape: info.shape.clone(), data }
+        };
+        let inputs: Vec<Tensor> = graph.inputs().iter().map(&mut noise).collect();
+        let expected = tract.run(Given::Floats(&inputs).into_tensors().expect("tensors")).expect("tract runs it");
+        let found = fast.run(Given::Floats(&inputs)).expect("it runs");
         assert_eq!(found.len(), expected.len());
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_eq!(found.shape(), expected.shape());
-            let of =
-                |t: &TractTensor| t.try_as_plain_ram().and_then(|t| Ok(t.as_slice::<f32>()?.to_vec())).expect("f32");
-            let (found, expected) = (of(found), of(expected));
+        for (found, expected) in found.into_iter().zip(expected) {
+            let expected = Gives::Tensor(expected).into_floats().expect("numbers");
+            let found = found.into_floats().expect("numbers");
+            assert_eq!(found.shape, expected.shape);
+            let (found, expected) = (found.data, expected.data);
             let range = expected.iter().fold(1e-6_f32, |range, x| range.max(x.abs()));
             let apart = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
             worst = apart.fold(worst, |worst, d| if d.is_nan() { f32::INFINITY } else { worst.max(d / range) });

@@ -3,7 +3,7 @@
 /// Evenly spaced values, `scale` times the whole numbers from `low` to `high`: those that quantised integers stand for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Grid {
-    /// Distance between neighbours, above 0.
+    /// Distance between neighbours, from 1e-30 to 1e30.
     pub scale: f32,
     /// The least, a whole number within ±2^22, in steps from 0.
     pub low: f32,

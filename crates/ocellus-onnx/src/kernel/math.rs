@@ -55,9 +55,11 @@ pub fn clamp<const B: usize, S: Simd<B>>(s: S, x: S::V, low: S::V, high: S::V) -
     s.min(high, s.max(low, x))
 }
 
+/// What lies beyond the grid is brought to its ends first, so that all that is divided is a number of ordinary size.
 #[inline(always)]
 fn quantise<const B: usize, S: Simd<B>>(s: S, x: S::V, grid: Grid) -> S::V {
-    let steps = clamp(s, s.div(x, s.splat(grid.scale)), s.splat(grid.low), s.splat(grid.high));
+    let x = clamp(s, x, s.splat(grid.low * grid.scale), s.splat(grid.high * grid.scale));
+    let steps = s.quotient(x, s.splat(grid.scale), s.splat(1.0 / grid.scale));
     s.mul(s.sub(s.add(steps, s.splat(ROUND)), s.splat(ROUND)), s.splat(grid.scale))
 }
 

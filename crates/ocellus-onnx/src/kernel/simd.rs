@@ -51,6 +51,15 @@ pub trait Simd<const B: usize>: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a / b`.
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `value / divisor`, rounded as a division rounds, of values whose quotient is a normal number or nearly zero;
+    /// `inverse` is `1 / divisor`.
+    #[inline(always)]
+    fn quotient(self, value: Self::V, divisor: Self::V, inverse: Self::V) -> Self::V {
+        // What is left over by the approximate quotient is known exactly (Markstein 1990).
+        let quotient = self.mul(value, inverse);
+        let left = self.mul_add(quotient, self.sub(self.splat(0.0), divisor), value);
+        self.mul_add(left, inverse, quotient)
+    }
     /// The larger of each lane; where one is not a number, `b`.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The smaller of each lane; where one is not a number, `b`.
@@ -112,6 +121,10 @@ impl Simd<8> for Portable {
     #[inline(always)]
     fn div(self, a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    fn quotient(self, value: Self::V, divisor: Self::V, _: Self::V) -> Self::V {
+        self.div(value, divisor)
     }
     #[inline(always)]
     fn max(self, a: Self::V, b: Self::V) -> Self::V {

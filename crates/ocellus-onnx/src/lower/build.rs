@@ -1,5 +1,7 @@
 //! The plan under construction: maps tract's outlets to values and checks every step.
 
+mod host;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use tract_onnx::prelude::{DatumType, OutletId, Tensor as TractTensor, TypedFact,
 
 use super::Target;
 use super::bounds::{Bounds, bounds};
-use super::host::HostNode;
+use super::elements::{elements, kind_of};
 use super::infer::{Outcome, infer};
 use super::step::{ConstantData, Kind, Op, Plan, Step, ValueId, ValueInfo};
 use crate::limits::Limits;
@@ -141,99 +143,6 @@ impl<'m> Builder<'m> {
         let range = Bounds::of_type(fact.datum_type);
         let device = self.integers();
         self.uploaded(outlet, if range.within(device) { range } else { device })
-    }
-
-    /// A value of the host on the device.
-    fn uploaded(&mut self, outlet: OutletId, range: Bounds) -> Outcome<ValueId> {
-        let there = *self.on_host.get(&outlet).ok_or("an input is not computed yet")?;
-        let info = info_of(self.fact(outlet)?)?;
-        self.admit(&info)?;
-        self.representable(&info, range)?;
-        let id = self.push(Op::Upload(info.clone()), &[there], vec![(info, range)]);
-        id.first().copied().ok_or_else(|| "a step without output".into())
-    }
-
-    /// The value of an output of the graph, wherever it lies.
-    pub fn output(&mut self, outlet: OutletId) -> Outcome<ValueId> {
-        if let Some(id) = self.on_host.get(&outlet).filter(|_| !self.values.contains_key(&outlet)) {
-            return Ok(*id);
-        }
-        let before = self.mark();
-        self.value(outlet).or_else(|reason| {
-            self.rewind(before);
-            let tensor = self.fact(outlet)?.konst.clone().ok_or(reason)?;
-            let (info, range) = on_host(tensor.shape());
-            let id = self.add_value(info, range);
-            self.plan.constants.push((id, ConstantData::Host(tensor)));
-            Ok(id)
-        })
-    }
-
-    /// Refuses to carry over what is as well done where its operands are: integers of shapes, and a few numbers.
-    pub fn stays_on_host(&self, node: &TypedNode) -> Outcome<()> {
-        const FEW: usize = 16;
-        const LITTLE: usize = 1 << 12;
-        let is_little = |fact: &TypedFact| {
-            let most = if fact.datum_type.is_float() { FEW } else { LITTLE };
-            fact.shape.as_concrete().is_some_and(|shape| shape.iter().product::<usize>() <= most)
-        };
-        let computed = |outlet: &&OutletId| self.fact(**outlet).is_ok_and(|fact| fact.konst.is_none());
-        let mut operands = node.inputs.iter().filter(computed).peekable();
-        let some = operands.peek().is_some();
-        let there = operands.all(|outlet| !self.values.contains_key(outlet) && self.on_host.contains_key(outlet));
-        let little = node.inputs.iter().all(|outlet| self.fact(*outlet).is_ok_and(is_little))
-            && node.outputs.iter().all(|outlet| is_little(&outlet.fact));
-        if some && there && little { Err("its operands are few and on the host".into()) } else { Ok(()) }
-    }
-
-    /// Makes one step on the host of `node`.
-    ///
-    /// # Errors
-    /// When the node cannot run by itself.
-    pub fn settle_on_host(&mut self, node: &TypedNode, reason: String) -> Outcome<()> {
-        let step =
-            HostNode::new(self.model, node, reason.clone()).map_err(|e| format!("{reason}; on the host: {e}"))?;
-        let mut operands = Vec::new();
-        for outlet in &node.inputs {
-            if self.fact(*outlet)?.konst.is_none() {
-                operands.push(*outlet);
-            }
-        }
-        self.download(&operands)?;
-        let inputs = operands
-            .iter()
-            .map(|outlet| self.on_host.get(outlet).copied().ok_or_else(|| "an input is not computed yet".to_owned()))
-            .collect::<Outcome<Vec<ValueId>>>()?;
-        let given = step.outputs.iter().map(|shape| on_host(shape)).collect();
-        let outputs = self.push(Op::Host(Box::new(step)), &inputs, given);
-        for (slot, id) in outputs.into_iter().enumerate() {
-            self.on_host.insert(OutletId::new(node.id, slot), id);
-        }
-        Ok(())
-    }
-
-    /// Brings to the host what of these is not there.
-    fn download(&mut self, outlets: &[OutletId]) -> Outcome<()> {
-        let mut missing: Vec<(OutletId, ValueId)> = Vec::new();
-        for outlet in outlets {
-            if let Some(id) = self.values.get(outlet).filter(|_| !self.on_host.contains_key(outlet))
-                && missing.iter().all(|(other, _)| other != outlet)
-            {
-                missing.push((*outlet, *id));
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let types = missing
-            .iter()
-            .map(|(outlet, id)| Ok((self.fact(*outlet)?.datum_type, self.shape(*id))))
-            .collect::<Outcome<Vec<_>>>()?;
-        let inputs: Vec<ValueId> = missing.iter().map(|(_, id)| *id).collect();
-        let given = types.iter().map(|(_, shape)| on_host(shape)).collect();
-        let outputs = self.push(Op::Download(types), &inputs, given);
-        self.on_host.extend(missing.into_iter().map(|(outlet, _)| outlet).zip(outputs));
-        Ok(())
     }
 
     /// Where the plan stands, to come back to.
@@ -434,49 +343,4 @@ fn info_of(fact: &TypedFact) -> Outcome<ValueInfo> {
         return Err("packed weights are not supported".into());
     }
     Ok(ValueInfo::new(kind_of(fact.datum_type)?, shape))
-}
-
-/// The kind of tract's element types.
-pub(crate) fn kind_of(datum_type: DatumType) -> Outcome<Kind> {
-    match datum_type {
-        DatumType::F16 | DatumType::F32 => Ok(Kind::Float),
-        DatumType::Bool => Ok(Kind::Bool),
-        DatumType::TDim
-        | DatumType::I8
-        | DatumType::I16
-        | DatumType::I32
-        | DatumType::I64
-        | DatumType::U8
-        | DatumType::U16
-        | DatumType::U32 => Ok(Kind::Int),
-        other => Err(format!("devices have no elements of type {other:?}")),
-    }
-}
-
-/// The elements of a plain tensor in the plan's types.
-pub(crate) fn elements(tensor: &TractTensor) -> Outcome<ConstantData> {
-    match kind_of(tensor.datum_type())? {
-        Kind::Float => floats(tensor).map(ConstantData::Float),
-        Kind::Int => integers(tensor).map(ConstantData::Int),
-        Kind::Host => Err("it stays on the host".into()),
-        Kind::Bool => {
-            let view = tensor.try_as_plain_ram().map_err(|e| format!("{e:#}"))?;
-            let data = view.as_slice::<bool>().map_err(|e| format!("{e:#}"))?;
-            Ok(ConstantData::Bool(data.to_vec()))
-        }
-    }
-}
-
-/// The elements of a plain tensor as floats.
-pub(crate) fn floats(tensor: &TractTensor) -> Outcome<Vec<f32>> {
-    let cast = tensor.cast_to::<f32>().map_err(|e| format!("{e:#}"))?;
-    let view = cast.try_as_plain_ram().map_err(|e| format!("{e:#}"))?;
-    Ok(view.as_slice::<f32>().map_err(|e| format!("{e:#}"))?.to_vec())
-}
-
-/// The elements of a plain tensor as integers.
-pub(crate) fn integers(tensor: &TractTensor) -> Outcome<Vec<i64>> {
-    let cast = tensor.cast_to::<i64>().map_err(|e| format!("{e:#}"))?;
-    let view = cast.try_as_plain_ram().map_err(|e| format!("{e:#}"))?;
-    Ok(view.as_slice::<i64>().map_err(|e| format!("{e:#}"))?.to_vec())
 }

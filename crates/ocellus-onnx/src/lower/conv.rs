@@ -3,7 +3,8 @@
 use tract_onnx::prelude::{Tensor as TractTensor, TypedNode};
 use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, PoolSpec};
 
-use super::build::{Builder, floats};
+use super::build::Builder;
+use super::elements::floats;
 use super::image::ImageLayout;
 use super::infer::Outcome;
 use super::step::{ConstantData, ConvParams, ConvTransposeParams, Op, SliceRange, ValueId};

@@ -6,7 +6,8 @@ use tract_onnx::prelude::{Tensor as TractTensor, TypedNode};
 use tract_onnx::tract_core::internal::InOut;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
-use super::build::{Builder, elements};
+use super::build::Builder;
+use super::elements::elements;
 use super::infer::Outcome;
 use super::step::{ConvParams, Op, Reducer, ValueId};
 

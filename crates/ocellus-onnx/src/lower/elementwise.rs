@@ -9,7 +9,8 @@ use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::math::PowConst;
 use tract_onnx::tract_core::ops::nn::{GeluApproximate, LeakyRelu};
 
-use super::build::{Builder, kind_of};
+use super::build::Builder;
+use super::elements::kind_of;
 use super::infer::Outcome;
 use super::step::{Binary, Compare, Kind, Logic, Op, Unary, ValueId};
 use crate::burn_plan::Precision;

@@ -4,7 +4,8 @@ use tract_onnx::prelude::TypedNode;
 use tract_onnx::tract_core::ops::array::{Gather, GatherElements, Topk};
 
 use super::bounds::Bounds;
-use super::build::{Builder, integers};
+use super::build::Builder;
+use super::elements::integers;
 use super::infer::Outcome;
 use super::layout::slice_axis;
 use super::step::{Binary, Compare, ConstantData, Kind, Op, SliceRange, Unary, ValueId};

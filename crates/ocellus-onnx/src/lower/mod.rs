@@ -11,6 +11,7 @@ mod bounds;
 mod build;
 mod conv;
 mod einsum;
+mod elements;
 mod elementwise;
 mod fuse;
 mod gather;
@@ -31,7 +32,7 @@ mod tests;
 use tract_onnx::prelude::{TypedModel, TypedNode};
 
 use self::build::Builder;
-pub(crate) use self::build::{elements, floats};
+pub(crate) use self::elements::{elements, floats};
 use self::infer::Outcome;
 use self::step::{Plan, ValueId};
 use crate::burn_plan::Precision;

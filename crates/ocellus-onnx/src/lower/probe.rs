@@ -2,7 +2,8 @@
 
 use tract_onnx::prelude::{DatumType, IntoTValue, Tensor as TractTensor, TypedNode, tvec};
 
-use super::build::{Builder, floats};
+use super::build::Builder;
+use super::elements::floats;
 use super::host::alone;
 use super::infer::Outcome;
 use crate::error::one_line;

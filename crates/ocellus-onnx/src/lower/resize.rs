@@ -9,7 +9,8 @@ use tract_onnx::prelude::TypedNode;
 use tract_onnx::tract_core::ops::nn::resize::AxisPlan;
 use tract_onnx::tract_core::ops::nn::{GridSample, InterpolationMode, NearestUpsample, PaddingMode, Resize};
 
-use super::build::{Builder, floats};
+use super::build::Builder;
+use super::elements::floats;
 use super::gather::select;
 use super::infer::Outcome;
 use super::layout::{Repeat, repeat};

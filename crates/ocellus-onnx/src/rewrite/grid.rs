@@ -69,7 +69,8 @@ fn pair(model: &TypedModel, id: usize) -> Option<(OutletId, Grid)> {
     let x = *before.inputs.first()?;
     let floats = model.outlet_fact(x).ok()?.datum_type == DatumType::F32;
     let steps = |n: i32| i16::try_from(n - zero).ok().map(f32::from);
-    let same = op.scale.is_normal() && op.scale > 0.0 && op.scale.recip() == inverse && op.zero_point == zero;
+    let ordinary = (1e-30..=1e30).contains(&op.scale);
+    let same = ordinary && op.scale.recip() == inverse && op.zero_point == zero;
     let grid = Grid { scale: op.scale, low: steps(least)?, high: steps(most)? };
     (floats && same).then_some((x, grid))
 }

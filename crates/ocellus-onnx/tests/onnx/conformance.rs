@@ -6,6 +6,8 @@
 
 #[path = "conformance_cases.rs"]
 mod cases;
+#[path = "conformance_journal.rs"]
+mod journal;
 #[path = "conformance_table.rs"]
 mod table;
 
@@ -17,6 +19,7 @@ use burn::tensor::{Device, DeviceKind};
 use ocellus_onnx::{BurnPlan, CpuPlan, Error, Graph, Limits, Value};
 
 use self::cases::{Case, Kind};
+use self::journal::Journal;
 
 /// Node cases that were right when this was last measured: no fewer may be.
 const CPU_RIGHT: usize = 1337;
@@ -157,14 +160,18 @@ fn light_networks_are_right() {
     assert_sound("cpu", &cases, &outcomes, cases.len());
 }
 
-/// Whatever Vulkan device there is, software ones included.
+/// Whatever Vulkan device there is, software ones included. Hours on one of those: `OCELLUS_OUTCOMES=FILE` keeps what
+/// was found, so that a run can be ended and started again.
 #[test]
 #[ignore = "needs a GPU, or patience: run with `make test-gpu`"]
 fn gpu_backend_cases_are_right_or_refused() {
     let Some(cases) = cases::all(Kind::Operators) else { return };
     let opened = Device::wgpu_options().device_kind(DeviceKind::DefaultDevice).graphics_api(WgpuBackend::Vulkan).init();
     let device = opened.unwrap_or_else(|e| panic!("there is no Vulkan device: {e}"));
-    let outcomes: Outcomes = cases.iter().map(|case| judge(case, &|graph: &Graph| burn(graph, &device))).collect();
+    let mut journal = Journal::open();
+    let mut judged = |case: &Case| journal.judged(&case.name, || judge(case, &|graph: &Graph| burn(graph, &device)));
+    let outcomes: Outcomes = cases.iter().map(&mut judged).collect();
     report("wgpu", &cases, &outcomes);
+    table::write_vulkan(&cases, &outcomes);
     assert_sound("wgpu", &cases, &outcomes, BURN_RIGHT);
 }

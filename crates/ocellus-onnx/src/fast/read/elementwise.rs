@@ -19,7 +19,9 @@ const SPREAD: usize = 1 << 22;
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &TypedNode) -> Option<View> {
     if let Some(op) = node.op_as::<ElementWiseOp>() {
-        let x = reader.own(node, 0)?;
+        // Rounding pays at the model's inputs too.
+        let rounds = op.0.downcast_ref::<QuantizeDequantize>().is_some();
+        let x = if rounds { reader.anchor(node, 0)? } else { reader.own(node, 0)? };
         return Some(map(reader, x, function(op.0.as_ref())?));
     }
     let op = node.op_as::<TypedBinOp>()?;

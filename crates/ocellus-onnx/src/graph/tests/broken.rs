@@ -94,8 +94,29 @@ fn a_shape_that_depends_on_the_data_is_refused() {
         .node_with("Cast", &["places"], &["y"], vec![crate::testing::int("to", 1)])
         .output("y");
     let error = refusal(&model);
-    let named = matches!(&error, Error::Unresolved { .. } | Error::Analysis { .. });
-    assert!(named && error.to_string().contains("places"), "{error}");
+    let named = matches!(&error, Error::Unresolved { place, .. } if place.contains("NonZero"));
+    assert!(named && error.to_string().contains("TopK"), "{error}");
+}
+
+/// As detectors are exported whose boxes are suppressed inside: what follows gathers the boxes that were kept.
+#[test]
+fn suppression_inside_the_graph_is_refused_by_name_with_what_to_do() {
+    let model = Model::new()
+        .input("boxes", &[1, 20, 4])
+        .input("scores", &[1, 3, 20])
+        .integers("most", &[1], &[5])
+        .floats("overlap", &[1], &[0.5])
+        .floats("score", &[1], &[0.1])
+        .node("NonMaxSuppression", &["boxes", "scores", "most", "overlap", "score"], &["kept"])
+        .integers("column", &[1], &[2])
+        .node_with("Gather", &["kept", "column"], &["rows"], vec![crate::testing::int("axis", 1)])
+        .integers("flat", &[1], &[-1])
+        .node("Reshape", &["rows", "flat"], &["picked"])
+        .node_with("Gather", &["boxes", "picked"], &["y"], vec![crate::testing::int("axis", 1)])
+        .output("y");
+    let error = refusal(&model);
+    let named = matches!(&error, Error::Unresolved { place, .. } if place.contains("NonMaxSuppression"));
+    assert!(named && error.to_string().contains("nms=False"), "{error}");
 }
 
 #[test]

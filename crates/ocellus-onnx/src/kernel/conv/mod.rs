@@ -4,10 +4,12 @@ mod dense;
 mod depthwise;
 mod strips;
 mod tile;
+mod winograd;
 
 use self::dense::Call;
 pub(super) use self::dense::Dense;
 use self::depthwise::Depthwise;
+use self::winograd::Winograd;
 use super::{Activation, Isa, KernelError, Layout, Shape, Window, expect_len};
 
 /// The parameters of a convolution.
@@ -76,6 +78,7 @@ pub struct Conv {
 enum Packed {
     Dense(Dense),
     Depthwise(Depthwise),
+    Winograd(Winograd),
 }
 
 impl Conv {
@@ -105,6 +108,8 @@ impl Conv {
         }
         let packed = if spec.depthwise() {
             Packed::Depthwise(Depthwise::new(isa, spec, weights, bias, activation))
+        } else if Winograd::suits(isa, &spec) {
+            Packed::Winograd(Winograd::new(isa, spec, weights, bias, activation))
         } else {
             Packed::Dense(Dense::new(isa, spec, weights, bias, activation))
         };
@@ -145,6 +150,7 @@ impl Conv {
         match &self.packed {
             Packed::Dense(dense) => dense.run(self.isa, call),
             Packed::Depthwise(depthwise) => depthwise.run(self.isa, call),
+            Packed::Winograd(winograd) => winograd.run(self.isa, call),
         }
         Ok(())
     }

@@ -28,11 +28,11 @@ fn reach(spec: &ConvSpec) -> usize {
 }
 
 /// Some rows of one image's output.
-struct Strip<'o, const B: usize> {
-    image: usize,
-    row: usize,
+pub(super) struct Strip<'o, const B: usize> {
+    pub(super) image: usize,
+    pub(super) row: usize,
     /// The rows of each block of channels.
-    out: Vec<&'o mut [[f32; B]]>,
+    pub(super) out: Vec<&'o mut [[f32; B]]>,
 }
 
 /// Convolves in strips of this many rows.
@@ -70,7 +70,8 @@ pub(super) fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dens
     });
 }
 
-fn cut<const B: usize>(out: &mut [[f32; B]], shape: Shape, rows: usize) -> Vec<Strip<'_, B>> {
+/// Cuts an output into strips of this many rows.
+pub(super) fn cut<const B: usize>(out: &mut [[f32; B]], shape: Shape, rows: usize) -> Vec<Strip<'_, B>> {
     let blocks = shape.blocks(B);
     let mut strips = Vec::new();
     for image in 0..shape.batch {

@@ -86,6 +86,21 @@ fn windows() {
 }
 
 #[test]
+fn squares_of_stride_one() {
+    for isa in Isa::available() {
+        let mut draw = Draw::new(5);
+        for _ in 0..40 {
+            let [in_channels, out_channels] = std::array::from_fn(|_| draw.int(isa.lanes()..=70));
+            let padding = std::array::from_fn(|_| draw.int(0..=2));
+            let window = Window { padding, ..Window::square(3, 1, 0) };
+            let spec = ConvSpec { in_channels, out_channels, groups: 1, window, input: Layout::Blocked };
+            let [batch, height, width] = size(&mut draw);
+            check(isa, &mut draw, spec, [batch, height + 2, width * 2]);
+        }
+    }
+}
+
+#[test]
 fn first_layers() {
     for isa in Isa::available() {
         let mut draw = Draw::new(3);
