@@ -18,7 +18,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use ocellus::camera::sim::{Conveyor, ConveyorOptions, LABELS, SimFrame, TruthBox};
 use serde_json::{Value, json};
 
-const USAGE: &str = "usage: conveyor_frames [--seed S] [--seeds N] [--count N] [--stride K] [--fps F] \
+const USAGE: &str = "usage: conveyor_frames [--seed S] [--seeds N] [--count N] [--stride K] [--fps F] [--leaning 0..1] \
 [--size WxH] [--format jpg|png|none] [--quality 1..100] OUT";
 
 struct Args {
@@ -123,6 +123,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Box<dyn Error>
             "count" => args.count = value.parse()?,
             "stride" => args.stride = value.parse()?,
             "fps" => args.options.fps = value.parse()?,
+            "leaning" => args.options.leaning = value.parse()?,
             "size" => {
                 let (w, h) = value.split_once('x').ok_or(USAGE)?;
                 (args.options.width, args.options.height) = (w.parse()?, h.parse()?);

@@ -59,11 +59,14 @@ pub struct ConveyorOptions {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
+    /// Share of the parts that lean on the one before them and hide some of it, 0..=1. A line that counts its parts lays
+    /// them out one by one, so by default none does; a model learns more where some do.
+    pub leaning: f32,
 }
 
 impl Default for ConveyorOptions {
     fn default() -> Self {
-        Self { seed: 1, fps: 10.0, width: 640, height: 360 }
+        Self { seed: 1, fps: 10.0, width: 640, height: 360, leaning: 0.0 }
     }
 }
 
@@ -145,7 +148,7 @@ impl Conveyor {
     /// When the options ask for a size or rate outside the limits.
     #[allow(clippy::cast_possible_truncation)]
     pub fn new(options: ConveyorOptions) -> Result<Self, ConveyorError> {
-        let ConveyorOptions { seed, fps, width, height } = options;
+        let ConveyorOptions { seed, fps, width, height, leaning: _ } = options;
         if !(0.1..=1000.0).contains(&fps) {
             return Err(ConveyorError::Fps(fps));
         }
@@ -204,9 +207,9 @@ impl Conveyor {
         self.parts.retain(|id, _| (first..=last).contains(id));
         let belt = self.height as f32 / self.pixels - 2.0 * belt::RAIL;
         for id in first..=last {
-            let (seed, pixels, lamp) = (self.options.seed, self.pixels, self.lamp);
+            let (ConveyorOptions { seed, leaning, .. }, pixels, lamp) = (self.options, self.pixels, self.lamp);
             self.parts.entry(id).or_insert_with(|| {
-                let part = Part::nth(seed, id, belt)?;
+                let part = Part::nth(seed, id, belt, leaning)?;
                 let sprite = Sprite::new(&part, pixels, lamp);
                 Some((part, sprite))
             });

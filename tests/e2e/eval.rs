@@ -17,7 +17,7 @@ const STRIDE: u64 = 31;
 fn write_frames(folder: &Path) {
     let (mut images, mut annotations) = (Vec::new(), Vec::new());
     for seed in SEEDS {
-        let options = ConveyorOptions { seed, ..ConveyorOptions::default() };
+        let options = ConveyorOptions { seed, leaning: 0.14, ..ConveyorOptions::default() };
         let mut conveyor = Conveyor::new(options).unwrap();
         for i in 0..FRAMES {
             let frame = conveyor.frame(i * STRIDE).unwrap();

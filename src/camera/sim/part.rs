@@ -112,8 +112,9 @@ const STREAM_PLACE: u64 = 1;
 const STREAM_PART: u64 = 2;
 
 impl Part {
-    /// The part with this number on a belt that is `belt` units wide; `None` where there is a gap.
-    pub fn nth(seed: u64, id: u64, belt: f32) -> Option<Self> {
+    /// The part with this number on a belt that is `belt` units wide, where a share of `leaning` leans on the part before;
+    /// `None` where there is a gap.
+    pub fn nth(seed: u64, id: u64, belt: f32, leaning: f32) -> Option<Self> {
         let mut rng = Rng::new(seed, STREAM_PART, id);
         if rng.chance(0.08) {
             return None;
@@ -134,17 +135,17 @@ impl Part {
         let grain = rng.next_u64();
         let shade = rng.range(0.93, 1.07);
         let shape = Shape::new(kind, defect, &mut rng);
-        let at = place(seed, id, belt);
+        let at = place(seed, id, belt, leaning);
         let finish = Finish { rgb: finish.rgb.map(|v| v * shade), ..finish };
         Some(Self { kind, defect, shape, finish, y: at.y, x: at.x, turn, scale, grain })
     }
 }
 
-/// Where a part lies beside its slot. One in seven leans on the part before it.
-fn place(seed: u64, id: u64, belt: f32) -> Vec2 {
+/// Where a part lies beside its slot.
+fn place(seed: u64, id: u64, belt: f32, leaning: f32) -> Vec2 {
     let room = (belt / 2.0 - EDGE).max(0.0);
     let mut rng = Rng::new(seed, STREAM_PLACE, id);
-    if id > 0 && rng.chance(0.14) {
+    if id > 0 && rng.chance(leaning) {
         let before = own_place(seed, id - 1, room);
         let side = if before.y > 0.0 { -1.0 } else { 1.0 };
         #[allow(clippy::cast_possible_truncation)]
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn parts_stay_on_the_belt() {
         for id in 0..3000 {
-            if let Some(p) = Part::nth(5, id, 308.0) {
+            if let Some(p) = Part::nth(5, id, 308.0, 0.14) {
                 assert!(p.y.abs() + p.shape.reach() * p.scale <= 154.0, "part {id} at {}", p.y);
                 assert!(f64::from(p.x.abs() + p.shape.reach() * p.scale) < MARGIN, "part {id} at {}", p.x);
             }
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn defects_are_a_minority_and_all_occur() {
-        let parts: Vec<Part> = (0..3000).filter_map(|id| Part::nth(5, id, 308.0)).collect();
+        let parts: Vec<Part> = (0..3000).filter_map(|id| Part::nth(5, id, 308.0, 0.14)).collect();
         let count = |d| parts.iter().filter(|p| p.defect == d).count();
         let good = count(None);
         assert!(good * 3 > parts.len() * 2 - 200 && good < parts.len());

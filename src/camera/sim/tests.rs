@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 
 /// Small, so that hundreds of frames take no time; half as many pixels as units.
-const SMALL: ConveyorOptions = ConveyorOptions { seed: 1, fps: 10.0, width: 320, height: 180 };
+const SMALL: ConveyorOptions = ConveyorOptions { seed: 1, fps: 10.0, width: 320, height: 180, leaning: 0.14 };
 
 fn conveyor(options: ConveyorOptions) -> Conveyor {
     Conveyor::new(options).unwrap()
