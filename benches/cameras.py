@@ -1,15 +1,10 @@
-"""How the daemon grows with its cameras: 1 to 64 simulated ones, each with its own picture, and over a long run.
+"""How the daemon grows with its cameras: 1 to 64 simulated ones, each with its own picture.
 
 For each number of cameras: cores busy and memory, in all and per camera, and the delay from capture to the subscriber.
-With `--soak MINUTES` the largest number runs on, and memory is told every minute.
+What a long run does to it is told by `soak.py`.
 """
 
 import argparse
-import json
-import pathlib
-import subprocess
-import tempfile
-import time
 
 import daemon
 
@@ -30,38 +25,6 @@ def row(args, cameras):
     }
 
 
-def soak(args, cameras):
-    """Memory of one long run, minute by minute, and what was dropped."""
-    port = daemon.free_port()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        broker = subprocess.Popen([daemon.MOSQUITTO, "-c", str(folder / "mosquitto.conf")], **quiet)
-        time.sleep(0.5)
-        config = daemon.configuration(folder, port, args, cameras)
-        ocellus = subprocess.Popen([args.ocellus, "run", "--config", str(config)], **quiet)
-        print(f"\n{cameras} cameras, minute by minute:\n\n| minute | MiB | dropped |\n|---|---|---|", flush=True)
-        try:
-            for minute in range(1, args.soak + 1):
-                time.sleep(60)
-                memory = daemon.resident_mib(ocellus.pid)
-                memory += sum(daemon.resident_mib(child) for child in daemon.children(ocellus.pid))
-                print(f"| {minute} | {memory:.1f} | {dropped(port)} |", flush=True)
-        finally:
-            ocellus.terminate()
-            ocellus.wait()
-            broker.terminate()
-            broker.wait()
-
-
-def dropped(port):
-    """Frames that were dropped so far, by the next statistics."""
-    command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-t", "ocellus/bench/node/stats", "-C", "1", "-W", "20"]
-    stats = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    return sum(camera["dropped"] for camera in stats["cameras"].values())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ocellus", required=True)
@@ -71,7 +34,6 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--cameras", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
-    parser.add_argument("--soak", type=int, default=0, metavar="MINUTES")
     args = parser.parse_args()
     for n, cameras in enumerate(args.cameras):
         cells = row(args, cameras)
@@ -79,8 +41,6 @@ def main():
             print("| " + " | ".join(cells) + " |")
             print("|" + "---|" * len(cells))
         print("| " + " | ".join(cells.values()) + " |", flush=True)
-    if args.soak:
-        soak(args, args.cameras[-1])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-//! What a camera at this machine is asked to give: format, size, rate, and its controls.
+//! What a camera at this machine, or a machine-vision one, is asked to give: format, size, rate, and its controls.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Deserialize as DeserializeDerive, Serialize};
+
+use super::genicam::Trigger;
 
 /// A format of pixels that is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, DeserializeDerive, Serialize)]
@@ -14,6 +16,8 @@ pub enum CaptureFormat {
     Nv12,
     /// 4:2:2, `Y0 U Y1 V`.
     Yuyv,
+    /// Three bytes a pixel.
+    Rgb,
     /// A byte of colour a pixel, in one of the four orders.
     Bayer,
     /// A JPEG a picture.
@@ -27,6 +31,7 @@ impl fmt::Display for CaptureFormat {
         f.write_str(match self {
             Self::Nv12 => "nv12",
             Self::Yuyv => "yuyv",
+            Self::Rgb => "rgb",
             Self::Bayer => "bayer",
             Self::Grey => "grey",
             Self::Mjpg => "mjpg",
@@ -91,7 +96,7 @@ impl Visitor<'_> for ControlVisitor {
 /// Controls by name.
 pub type Controls = BTreeMap<String, ControlValue>;
 
-/// What a camera at this machine is asked to give; what is left open is chosen.
+/// What a camera at this machine, or a machine-vision one, is asked to give; what is left open is chosen.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Capture {
     /// The format of its pixels.
@@ -102,4 +107,6 @@ pub struct Capture {
     pub fps: Option<f32>,
     /// What its controls are set to.
     pub controls: Controls,
+    /// What makes a machine-vision camera take a picture.
+    pub trigger: Trigger,
 }

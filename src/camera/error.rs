@@ -41,6 +41,17 @@ pub enum CameraError {
         /// Whether we gave it a name.
         known: bool,
     },
+    /// The camera does not prove who it is.
+    #[error(
+        "{from} shows a certificate that is not trusted ({reason}): set `ca_file` to the certificate of its authority, \
+         or `tls_verify = false` to take any"
+    )]
+    Untrusted {
+        /// The source, without credentials.
+        from: String,
+        /// What is wrong with the certificate.
+        reason: String,
+    },
     /// The password for the camera can't be had.
     #[error("{from}: {error}")]
     Secret {
@@ -63,6 +74,9 @@ pub enum CameraError {
         /// Its device.
         path: PathBuf,
     },
+    /// What machine-vision cameras need is absent.
+    #[error("machine-vision cameras need Aravis: `apt-get install python3-gi gir1.2-aravis-0.8`")]
+    AravisMissing,
     /// Pictures come, and none can be used.
     #[error("{from} gives nothing that can be used: {reason}")]
     Unusable {

@@ -8,12 +8,14 @@
 //! a network camera only its own kinds of transport. A network camera's URL is handed over on stdin, because
 //! everyone on the machine can read command lines.
 //!
-//! A network camera's pictures come with the time at which they were taken, see `marks`.
+//! A network camera's pictures come with the time at which they were taken, a record's with how long it shows them; see
+//! `marks`.
 
 mod args;
-mod child;
+pub(super) mod child;
 mod marks;
 mod probe;
+mod tunnel;
 
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
@@ -29,7 +31,9 @@ pub(super) use self::args::Network;
 use self::child::Leashed;
 use self::marks::{Mark, StreamClock};
 use self::probe::{ProbeError, Stream};
+use self::tunnel::Tunnel;
 use super::error::CameraError;
+use super::options::Authority;
 use super::pool::Pool;
 use super::source::Redacted;
 use super::stop::{GLANCE, Stop};
@@ -41,6 +45,12 @@ const PLAIN_WORDS: [(&str, &str); 3] = [
     ("Format not on whitelist", "it is a playlist, or in another format that is not read"),
     ("No device available for decoder", "the hardware that `hwaccel` asks for is not there"),
     ("Failed to resolve hostname", "the name of its host is not known"),
+];
+/// What ffmpeg says where a certificate is not taken, with GnuTLS or OpenSSL.
+const DISTRUST: [(&str, &str); 3] = [
+    ("Peer certificate failed verification", "no authority that is trusted vouches for it, or its time is over"),
+    ("certificate verify failed", "no authority that is trusted vouches for it, or its time is over"),
+    ("does not match hostname", "it is another host's"),
 ];
 /// A mark that is so late after its picture does not come.
 const OVERDUE: Duration = Duration::from_secs(1);
@@ -73,10 +83,18 @@ impl Default for Ffmpeg {
     }
 }
 
+/// A picture as it left the decoder.
+struct Decoded {
+    pixels: Bytes,
+    /// When it was taken, where that is known.
+    captured: Option<Instant>,
+    /// How long it is shown, where that is known.
+    lasts: Option<Duration>,
+}
+
 /// What the decoder's thread has to say.
 enum Word {
-    /// A picture, and when it was taken, where that is known.
-    Picture(Bytes, Option<Instant>),
+    Picture(Decoded),
     /// The pipe was closed; with `true` in the middle of a picture.
     End(bool),
 }
@@ -87,6 +105,8 @@ pub(super) struct FfmpegReader {
     // Before the child: closing the channel frees a decoder that waits for room, so that it can end politely.
     words: Receiver<Word>,
     child: Leashed,
+    // After the child, whose farewell goes through it.
+    _tunnel: Option<Tunnel>,
     stream: Stream,
     given: u64,
     shown: String,
@@ -97,38 +117,39 @@ pub(super) struct FfmpegReader {
 impl FfmpegReader {
     /// Opens a video file.
     pub fn file(path: PathBuf, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
-        Self::open(&Input::File(path), tools, stop)
+        Self::start(&Input::File(path), tools, stop)
     }
 
     /// Opens a network camera.
-    pub fn network(network: Network, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
-        Self::open(&Input::Network(network), tools, stop)
+    pub fn network(mut network: Network, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
+        let tunnel = tunnel(&network)?;
+        network.through = tunnel.as_ref().map(Tunnel::port);
+        let from = network.url.to_string();
+        match Self::start(&Input::Network(network), tools, stop) {
+            Ok(reader) => Ok(reader.map(|reader| Self { _tunnel: tunnel, ..reader })),
+            Err(error) => Err(tunnel.and_then(|tunnel| tunnel.failure(&from)).unwrap_or(error)),
+        }
     }
 
     /// `None` where the signal came first.
-    fn open(input: &Input, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
+    fn start(input: &Input, tools: &Ffmpeg, stop: &Stop) -> Result<Option<Self>, CameraError> {
         let (shown, redacted) = (input.to_string(), input.redacted());
         let Some(mut stream) = probe(input, tools, stop)? else {
             return Ok(None);
         };
         let command = args::ffmpeg(&tools.ffmpeg, input, &stream);
-        let (child, stdout, marks) = match input {
-            Input::File(_) => {
-                let (child, stdout) = Leashed::spawn(command, None, false)?;
-                (child, stdout, None)
-            }
-            Input::Network(_) => {
-                let (child, stdout, marks) = Leashed::marked(command, input.stdin().as_deref(), true)?;
-                (child, stdout, Some(marks))
-            }
-        };
+        let live = input.is_network();
+        let (child, stdout, marks) = Leashed::marked(command, input.stdin().as_deref(), live)?;
         (stream.width, stream.height) = input.size(&stream);
         let (sender, words) = sync_channel(1);
         let pool = Pool::new(PixelFormat::I420.bytes(stream.width, stream.height));
-        let times = Times { marks, clock: StreamClock::default() };
-        spawn("ffmpeg-stdout", &tools.ffmpeg, move || read_pictures(stdout, &pool, times, &sender))?;
+        let marks = Marks(Some(marks));
+        spawn("ffmpeg-stdout", &tools.ffmpeg, move || match live {
+            true => read_camera(stdout, &pool, marks, &sender),
+            false => read_record(stdout, &pool, marks, &sender),
+        })?;
         let silence_limit = tools.silence_limit;
-        Ok(Some(Self { words, child, stream, given: 0, shown, redacted, silence_limit }))
+        Ok(Some(Self { words, child, _tunnel: None, stream, given: 0, shown, redacted, silence_limit }))
     }
 
     fn ended(&mut self, in_the_middle: bool) -> Result<Option<Shot>, CameraError> {
@@ -160,9 +181,9 @@ impl FfmpegReader {
 impl Reader for FfmpegReader {
     fn next(&mut self, stop: &Stop) -> Result<Option<Shot>, CameraError> {
         let began = Instant::now();
-        let (pixels, captured) = loop {
+        let Decoded { pixels, captured, lasts } = loop {
             match self.words.recv_timeout(GLANCE) {
-                Ok(Word::Picture(pixels, captured)) => break (pixels, captured),
+                Ok(Word::Picture(picture)) => break picture,
                 Ok(Word::End(in_the_middle)) => return self.ended(in_the_middle),
                 Err(RecvTimeoutError::Disconnected) => return self.ended(false),
                 Err(RecvTimeoutError::Timeout) if stop.is_set() => return Ok(None),
@@ -176,42 +197,64 @@ impl Reader for FfmpegReader {
         let image = Image::new(width, height, PixelFormat::I420, pixels)
             .map_err(|error| CameraError::Size { from: self.shown.clone(), error })?;
         self.given += 1;
-        Ok(Some(Shot { image: image.with_matrix(matrix), lasts: Duration::from_secs_f64(1.0 / rate), captured }))
+        let lasts = lasts.unwrap_or_else(|| Duration::from_secs_f64(1.0 / rate));
+        Ok(Some(Shot { image: image.with_matrix(matrix), lasts, captured }))
     }
 }
 
-/// When pictures were taken.
-struct Times {
-    /// `None` for a record, and where a stream turns out to have none.
-    marks: Option<Receiver<Mark>>,
-    clock: StreamClock,
-}
+/// The times of pictures, in their order; `None` where a stream turns out to have none.
+struct Marks(Option<Receiver<Mark>>);
 
-impl Times {
-    /// The time of the picture that was just read, whose mark came before it.
-    fn next(&mut self) -> Option<Instant> {
-        let mark = self.marks.as_ref()?.recv_timeout(OVERDUE);
-        match mark {
-            Ok(mark) => Some(self.clock.captured(mark)),
-            Err(_) => {
-                self.marks = None;
-                None
-            }
+impl Marks {
+    /// That of the picture that was just read, which came before it.
+    fn next(&mut self) -> Option<Mark> {
+        let mark = self.0.as_ref()?.recv_timeout(OVERDUE).ok();
+        if mark.is_none() {
+            self.0 = None;
         }
+        mark
     }
 }
 
-/// Reads pictures until the pipe or the listener is closed.
-fn read_pictures(mut from: ChildStdout, pool: &Pool, mut times: Times, to: &SyncSender<Word>) {
+/// Reads a camera's pictures until the pipe or the listener is closed.
+fn read_camera(mut from: ChildStdout, pool: &Pool, mut marks: Marks, to: &SyncSender<Word>) {
+    let mut clock = StreamClock::default();
     loop {
         let mut buffer = pool.buffer();
         let word = match fill(&mut from, buffer.as_mut()) {
-            Filled::Whole => Word::Picture(buffer.freeze(), times.next()),
+            Filled::Whole => {
+                let captured = marks.next().map(|mark| clock.captured(mark));
+                Word::Picture(Decoded { pixels: buffer.freeze(), captured, lasts: None })
+            }
             Filled::Part => Word::End(true),
             Filled::Nothing => Word::End(false),
         };
         let last = matches!(word, Word::End(_));
         if to.send(word).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Reads a record's pictures. Each is shown until the next one is, so it is handed on when that one is known.
+fn read_record(mut from: ChildStdout, pool: &Pool, mut marks: Marks, to: &SyncSender<Word>) {
+    let mut held: Option<(Bytes, Option<f64>)> = None;
+    loop {
+        let mut buffer = pool.buffer();
+        let filled = fill(&mut from, buffer.as_mut());
+        let whole = matches!(filled, Filled::Whole);
+        let next = whole.then(|| (buffer.freeze(), marks.next().and_then(|mark| mark.pts)));
+        if let Some((pixels, pts)) = held.take() {
+            let until = next.as_ref().and_then(|(_, pts)| *pts);
+            let picture = Decoded { pixels, captured: None, lasts: marks::between(pts, until) };
+            if to.send(Word::Picture(picture)).is_err() {
+                return;
+            }
+        }
+        held = next;
+        if !whole {
+            // Nobody listens any more where the reader is gone.
+            let _ = to.send(Word::End(matches!(filled, Filled::Part)));
             return;
         }
     }
@@ -237,6 +280,16 @@ fn fill(from: &mut impl Read, mut room: &mut [u8]) -> Filled {
         }
     }
     Filled::Whole
+}
+
+/// Where the child would take any certificate, and another must see to it.
+fn tunnel(network: &Network) -> Result<Option<Tunnel>, CameraError> {
+    let ca_file = match &network.authority {
+        Authority::Nobody => return Ok(None),
+        Authority::File(path) => Some(path.as_path()),
+        Authority::System => None,
+    };
+    (network.url.scheme() == "rtsps").then(|| Tunnel::open(&network.url, ca_file)).transpose()
 }
 
 /// Asks ffprobe what is in the stream. `None` where the signal came first.
@@ -294,6 +347,9 @@ fn answer(
         && child.has_said("401 Unauthorized")
     {
         return Err(CameraError::Refused { from: input.to_string(), known: network.url.has_login() });
+    }
+    if let Some((_, reason)) = DISTRUST.iter().find(|(words, _)| child.has_said(words)) {
+        return Err(CameraError::Untrusted { from: input.to_string(), reason: (*reason).to_owned() });
     }
     let said = reason(&child);
     Err(failed(input, if said.is_empty() { format!("{name} ended with {status}") } else { said }.as_str()))

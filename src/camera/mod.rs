@@ -9,6 +9,7 @@ mod bayer;
 pub mod capture;
 pub mod error;
 pub mod ffmpeg;
+pub mod genicam;
 pub mod images;
 pub mod mailbox;
 mod mjpeg;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use self::error::CameraError;
 use self::ffmpeg::{Ffmpeg, FfmpegReader, Network};
+use self::genicam::GenicamReader;
 use self::images::ImagesReader;
 use self::options::CameraOptions;
 use self::pace::Pacer;
@@ -66,11 +68,12 @@ fn open(options: &CameraOptions, tools: &Ffmpeg, stop: &Stop) -> Result<Option<B
             None => boxed(FfmpegReader::network(network(url, options)?, tools, stop)?),
         },
         Source::Pictures { path, fps, .. } => boxed(Some(ImagesReader::open(path, *fps)?)),
-        &Source::Conveyor { seed, fps, width, height } => {
-            let conveyor = Conveyor::new(ConveyorOptions { seed, fps: fps.into(), width, height })?;
+        &Source::Conveyor { seed, fps, width, height, leaning } => {
+            let conveyor = Conveyor::new(ConveyorOptions { seed, fps: fps.into(), width, height, leaning })?;
             boxed(Some(SimReader { conveyor, next: 0 }))
         }
         Source::V4l(path) => boxed(Some(v4l::open(path, options)?)),
+        Source::Genicam(camera) => boxed(Some(GenicamReader::open(camera, options)?)),
     })
 }
 
@@ -78,7 +81,7 @@ fn open(options: &CameraOptions, tools: &Ffmpeg, stop: &Stop) -> Result<Option<B
 fn network(url: &NetworkUrl, options: &CameraOptions) -> Result<Network, CameraError> {
     let url = options.login.as_ref().map_or_else(|| Ok(url.clone()), |login| login.apply(url))?;
     let CameraOptions { transport, hwaccel, fps, max_side, .. } = *options;
-    Ok(Network { url, transport, hwaccel, fps, max_side })
+    Ok(Network { url, through: None, authority: options.authority.clone(), transport, hwaccel, fps, max_side })
 }
 
 /// The simulated conveyor as a camera.

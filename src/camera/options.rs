@@ -1,9 +1,11 @@
 //! What a camera is asked for, beyond where it is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::capture::Capture;
 use super::error::CameraError;
+use super::genicam::Trigger;
 use super::source::{NetworkUrl, Source, SourceError};
 use crate::config::{CameraConfig, HwAccel, Transport, TrustConfig};
 use crate::secret::SecretPlace;
@@ -22,13 +24,15 @@ pub struct CameraOptions {
     pub max_side: Option<u32>,
     /// Who we are to a network camera.
     pub login: Option<Login>,
+    /// Who must vouch for a network camera's certificate.
+    pub authority: Authority,
     /// What carries RTSP's pictures.
     pub transport: Transport,
     /// What decodes a network camera's video.
     pub hwaccel: HwAccel,
     /// How long a stream may give no picture before it is opened again.
     pub timeout: Duration,
-    /// What a camera at this machine is asked to give.
+    /// What a camera at this machine, or a machine-vision one, is asked to give.
     pub capture: Capture,
     /// For a camera that gives one picture a request over HTTP: how often it is asked.
     pub poll: Option<Duration>,
@@ -47,6 +51,7 @@ impl CameraOptions {
             fps: None,
             max_side: None,
             login: None,
+            authority: Authority::default(),
             transport: Transport::default(),
             hwaccel: HwAccel::default(),
             timeout: SILENCE,
@@ -68,6 +73,7 @@ impl CameraOptions {
             fps: config.fps,
             max_side: config.max_side,
             login,
+            authority: Authority::of(config),
             transport: config.transport,
             hwaccel: config.hwaccel,
             capture: Capture {
@@ -75,6 +81,7 @@ impl CameraOptions {
                 size: config.size,
                 fps: config.fps,
                 controls: config.controls.clone(),
+                trigger: Trigger::of(config.trigger.as_deref()),
             },
             timeout: config.timeout_s.and_then(seconds).unwrap_or(SILENCE),
             poll: config.poll_s.and_then(seconds),
@@ -82,6 +89,28 @@ impl CameraOptions {
             trust: config.trust.clone(),
             ..Self::new(Source::parse(&config.source)?)
         })
+    }
+}
+
+/// Who must vouch for the certificate of a network camera.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Authority {
+    /// One of those that the system trusts.
+    #[default]
+    System,
+    /// One of those in a file in PEM.
+    File(PathBuf),
+    /// Nobody: any certificate is taken.
+    Nobody,
+}
+
+impl Authority {
+    fn of(config: &CameraConfig) -> Self {
+        match (config.tls_verify, &config.ca_file) {
+            (Some(false), _) => Self::Nobody,
+            (_, Some(path)) => Self::File(path.clone()),
+            (_, None) => Self::System,
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) enum Layout {
     Yuyv,
     /// 4:2:0: rows of Y, then rows of U and V in turns. Both have the same stride.
     Nv12,
+    /// Three bytes a pixel: red, green, blue.
+    Rgb,
     /// A byte of brightness a pixel.
     Grey,
     /// A byte of one colour a pixel.
@@ -23,8 +25,10 @@ pub(super) enum Layout {
 /// Why bytes are not a picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PixelsError {
-    #[error("the driver says that a picture was damaged on its way")]
+    #[error("a picture was damaged on its way")]
     Damaged,
+    #[error("a picture came in the format {0:#010x}, which is not read")]
+    Format(u32),
     #[error("a picture of {wanted} bytes came with {got}")]
     Short { wanted: usize, got: usize },
     #[error("a row takes {wanted} bytes, and the camera says that rows are {stride} apart")]
@@ -121,6 +125,7 @@ fn row_bytes(layout: Layout, width: u32) -> usize {
     let width = width as usize;
     match layout {
         Layout::Yuyv => width * 2,
+        Layout::Rgb => width * 3,
         Layout::Nv12 | Layout::Grey | Layout::Bayer(_) | Layout::Mjpg => width,
     }
 }
@@ -131,7 +136,7 @@ fn format(layout: Layout) -> PixelFormat {
         Layout::Yuyv => PixelFormat::Yuyv,
         Layout::Nv12 => PixelFormat::Nv12,
         Layout::Grey => PixelFormat::I420,
-        Layout::Bayer(_) | Layout::Mjpg => PixelFormat::Rgb8,
+        Layout::Rgb | Layout::Bayer(_) | Layout::Mjpg => PixelFormat::Rgb8,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Where pictures come from, as people write it: `file:/clip.mp4?loop=true`, `dir:/pictures`, a bare path,
-//! `sim:conveyor?seed=1`, `rtsp://…`, `http://…`, `v4l:/dev/video0`.
+//! `sim:conveyor?seed=1`, `rtsp://…`, `http://…`, `v4l:/dev/video0`, `genicam:192.0.2.7`.
 //!
 //! In `file:` and `dir:` the path ends at the first `?` and may hold `%` escapes, so that any byte can be written;
 //! a bare path is taken as it stands where it exists. Credentials in URLs are kept, but never shown: `Display` and
 //! `Debug` leave out user, password and query.
 
+mod network;
 mod path;
 mod query;
 mod redact;
@@ -16,12 +17,13 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+pub use self::network::NetworkUrl;
 pub(crate) use self::path::unescape;
 use self::query::Query;
 pub(crate) use self::redact::Redacted;
 
 /// The schemes that a source may have.
-const SCHEMES: [&str; 9] = ["file", "dir", "sim", "rtsp", "rtsps", "http", "https", "v4l", "v4l2"];
+const SCHEMES: [&str; 10] = ["file", "dir", "sim", "rtsp", "rtsps", "http", "https", "v4l", "v4l2", "genicam"];
 /// The ends of names that mean a picture rather than a clip.
 pub(crate) const PICTURES: [&str; 6] = ["jpg", "jpeg", "png", "bmp", "webp", "gif"];
 /// Pictures a second that a source may claim.
@@ -139,65 +141,15 @@ pub enum Source {
         width: u32,
         /// Pixels down.
         height: u32,
+        /// Share of the parts that lean on the one before them, 0..=1.
+        leaning: f32,
     },
     /// A camera on the network: RTSP, or MJPEG or another stream over HTTP.
     Network(NetworkUrl),
     /// A local camera.
     V4l(PathBuf),
-}
-
-/// The URL of a network camera. Shown without user, password and query, where secrets may be.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NetworkUrl(Url);
-
-impl NetworkUrl {
-    /// The whole URL, with its secrets.
-    pub(crate) fn secret(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// Whether a user or a password is in it.
-    pub(crate) fn has_login(&self) -> bool {
-        !self.0.username().is_empty() || self.0.password().is_some()
-    }
-
-    /// The same URL with this user and password.
-    pub(crate) fn with_login(&self, username: &str, password: &str) -> Self {
-        let mut url = self.0.clone();
-        // Both fail only for URLs without a host, which parsing refuses.
-        // What is already an escape would be taken for one.
-        let _ = url.set_username(&username.replace('%', "%25"));
-        let _ = url.set_password(Some(&password.replace('%', "%25")));
-        Self(url)
-    }
-
-    /// `rtsp`, `rtsps`, `http` or `https`.
-    #[must_use]
-    pub fn scheme(&self) -> &str {
-        self.0.scheme()
-    }
-}
-
-impl fmt::Display for NetworkUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = self.0.clone();
-        let query = shown.query().is_some();
-        shown.set_query(None);
-        shown.set_fragment(None);
-        // Both fail only for URLs without a host, which parsing refuses.
-        let bare = shown.set_username("").is_ok() && shown.set_password(None).is_ok();
-        if !bare {
-            return write!(f, "{}://…", self.scheme());
-        }
-        // What was meant as a password may have become a part of the path.
-        write!(f, "{}{}", Redacted::text(shown.as_str()), if query { "?…" } else { "" })
-    }
-}
-
-impl fmt::Debug for NetworkUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+    /// A machine-vision camera, by its name or address.
+    Genicam(String),
 }
 
 impl fmt::Display for Source {
@@ -206,6 +158,7 @@ impl fmt::Display for Source {
             Self::Clip { path, .. } | Self::Pictures { path, .. } | Self::V4l(path) => path.display().fmt(f),
             Self::Conveyor { seed, .. } => write!(f, "sim:conveyor?seed={seed}"),
             Self::Network(url) => url.fmt(f),
+            Self::Genicam(camera) => write!(f, "genicam:{camera}"),
         }
     }
 }
@@ -244,6 +197,7 @@ impl Source {
             Some(("sim", rest)) => conveyor(rest),
             Some(("rtsp" | "rtsps" | "http" | "https", _)) => network(text),
             Some(("v4l" | "v4l2", rest)) => local(rest),
+            Some(("genicam", rest)) => genicam(rest),
             Some((other, _)) => Err(unknown(other)),
             None => {
                 let (path, query) = located(text)?;
@@ -292,7 +246,7 @@ impl Source {
     /// Whether it shows the world as it is now, rather than a record.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::Network(_) | Self::V4l(_))
+        matches!(self, Self::Network(_) | Self::V4l(_) | Self::Genicam(_))
     }
 
     /// Whether the source itself says to start over at its end.
@@ -309,7 +263,7 @@ impl Source {
     pub fn realtime(&self) -> Option<bool> {
         match self {
             Self::Clip { realtime, .. } | Self::Pictures { realtime, .. } => *realtime,
-            Self::Conveyor { .. } | Self::Network(_) | Self::V4l(_) => None,
+            Self::Conveyor { .. } | Self::Network(_) | Self::V4l(_) | Self::Genicam(_) => None,
         }
     }
 }
@@ -355,7 +309,7 @@ fn conveyor(rest: &str) -> Result<Source, SourceError> {
         return Err(SourceError::Url { shown, reason: "the only simulation is `sim:conveyor`".to_owned() });
     }
     let query = Query::parse(query)?;
-    query.only("sim:conveyor", &["seed", "fps", "width", "height"])?;
+    query.only("sim:conveyor", &["seed", "fps", "width", "height", "leaning"])?;
     let (seed, fps) = (query.seed("seed")?.unwrap_or(1), query.rate("fps")?.unwrap_or(10.0));
     let width = query.side("width", "a number of pixels, 160 to 1920", WIDTHS)?.unwrap_or(640);
     let height = query.side("height", "a number of pixels, 90 to 1920", HEIGHTS)?.unwrap_or(360);
@@ -363,13 +317,24 @@ fn conveyor(rest: &str) -> Result<Source, SourceError> {
         let (key, value) = ("height".to_owned(), height.to_string());
         return Err(SourceError::Value { key, value, wanted: "at most the width, which is 640 unless given" });
     }
-    Ok(Source::Conveyor { seed, fps, width, height })
+    let leaning = query.share("leaning")?.unwrap_or(0.0);
+    Ok(Source::Conveyor { seed, fps, width, height, leaning })
 }
 
 fn local(rest: &str) -> Result<Source, SourceError> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     Query::parse(query)?.only("v4l:", &[])?;
     Ok(Source::V4l(path::of_url(path)?))
+}
+
+fn genicam(rest: &str) -> Result<Source, SourceError> {
+    let camera = String::from_utf8_lossy(&unescape(rest.as_bytes())).trim().to_owned();
+    // A name is handed to another program, which has no use for anything else.
+    if camera.is_empty() || camera.starts_with('-') || camera.chars().any(char::is_control) {
+        let reason = "name the camera as `ocellus cameras` shows it, or by its address".to_owned();
+        return Err(SourceError::Url { shown: Redacted::clipped(&format!("genicam:{rest}")), reason });
+    }
+    Ok(Source::Genicam(camera))
 }
 
 fn network(text: &str) -> Result<Source, SourceError> {

@@ -14,7 +14,8 @@
 //! read as fast as its pictures are taken, and every one is.
 //!
 //! A source that fails is opened again after a wait that grows, with jitter, up to 30 s. So is a live camera that
-//! ends. A record that ends starts over where it loops, else the camera is off.
+//! ends, and one at this machine as soon as it is plugged in. A record that ends starts over where it loops, else the
+//! camera is off.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,12 +28,13 @@ use super::ffmpeg::Ffmpeg;
 use super::images;
 use super::mailbox::Mailbox;
 use super::motion::Gate;
-use super::options::CameraOptions;
+use super::options::{Authority, CameraOptions};
 use super::pace::{Pacer, Thinner};
 use super::source::Source;
 use super::stop::{GLANCE, Stop};
 use super::trust::look::Look;
 use super::trust::{Verdict, Watch};
+use super::v4l::plug::{self, Waited};
 use super::{Reader, Shot};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -86,6 +88,11 @@ impl Camera {
         clock: Arc<dyn Clock>,
         observe: impl FnMut(CameraStatus) + Send + 'static,
     ) -> io::Result<Self> {
+        if let (Source::Network(url), Authority::Nobody) = (&options.source, &options.authority)
+            && url.is_secure()
+        {
+            tracing::warn!(camera = %name, "The camera's certificate is not checked (`tls_verify = false`): others may pretend to be it.");
+        }
         let tools = Ffmpeg { silence_limit: options.timeout, ..Ffmpeg::default() };
         let asked = options.clone();
         let open = move |stop: &Stop| super::open(&asked, &tools, stop);
@@ -230,12 +237,23 @@ where
             if self.first.is_some_and(|first| self.since(first) >= STEADY) {
                 backoff.reset();
             }
-            if self.stop.wait(backoff.wait()) {
+            if self.pause(&mut backoff) {
                 break "it was switched off".to_owned();
             }
         };
         self.mailbox.close();
         self.status.report(CameraState::Off, &reason);
+    }
+
+    /// Waits before the next try; `true` where the signal came. A camera that is plugged in meanwhile is tried at once.
+    fn pause(&self, backoff: &mut Backoff) -> bool {
+        let wait = backoff.wait();
+        let Source::V4l(path) = &self.source else { return self.stop.wait(wait) };
+        let waited = plug::wait(path, wait, &self.stop);
+        if waited == Waited::Plugged {
+            backoff.reset();
+        }
+        waited == Waited::Stopped
     }
 
     /// Opens the source and shows its pictures, over and over where it loops.

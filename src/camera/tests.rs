@@ -1,8 +1,9 @@
 //! Tests of sources through the door that the command line uses, and what the tests of the readers share.
 
 mod contained;
-mod network;
-mod peer;
+pub(super) mod network;
+pub(super) mod peer;
+mod tls;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,18 @@ fn every_picture_of_every_kind_of_record_comes_once() {
     }
 }
 
+/// Recorders leave pictures out where nothing happens: the time of each one counts, not their average.
+#[test]
+fn a_record_is_shown_by_the_times_of_its_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let clip = dir.path().join("uneven.mkv");
+    let uneven = "testsrc=s=64x48:r=10:d=0.6,setpts=N*N/10/TB";
+    ffmpeg(&["-f", "lavfi", "-i", uneven, "-vsync", "passthrough", "-c:v", "ffv1"], &clip);
+    let mut frames = frames(&Source::parse(clip.to_str().unwrap()).unwrap()).unwrap();
+    let shown: Vec<u128> = std::iter::from_fn(|| frames.timed()).map(|frame| frame.unwrap().0.as_millis()).collect();
+    assert_eq!(shown, [0, 100, 400, 900, 1600, 2500]);
+}
+
 #[test]
 fn a_record_that_loops_starts_over() {
     let Some(path) = samples::path("video/azure_shelf.mp4") else { return };
@@ -84,7 +97,7 @@ fn a_record_that_loops_starts_over() {
 #[test]
 fn the_simulation_is_the_simulator() {
     let source = Source::parse("sim:conveyor?seed=3&fps=5&width=320&height=180").unwrap();
-    let options = ConveyorOptions { seed: 3, fps: 5.0, width: 320, height: 180 };
+    let options = ConveyorOptions { seed: 3, fps: 5.0, width: 320, height: 180, leaning: 0.0 };
     let mut conveyor = Conveyor::new(options).unwrap();
     for (n, image) in (0..3).zip(frames(&source).unwrap()) {
         let image = image.unwrap();

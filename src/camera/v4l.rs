@@ -2,12 +2,13 @@
 //!
 //! `choose` picks format, size and rate from what the device says it has; `controls` says what to set; `device`
 //! talks to the kernel; this reads pictures. A device that is unplugged ends in an error, and is found again under the
-//! same name when it is back, which is what `/dev/v4l/by-id` is for.
+//! same name when it is back, which is what `/dev/v4l/by-id` is for; `plug` notices that.
 
 mod choose;
 mod controls;
 mod device;
 mod list;
+pub(super) mod plug;
 
 use std::io;
 use std::path::Path;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Failure, print};
+use crate::camera::genicam::{self, GenicamCamera};
 use crate::camera::onvif::{self, Login, NetworkCamera, Profile};
 use crate::camera::v4l::{self, Found, FoundControl, FoundMode};
 use crate::secret;
@@ -35,8 +36,11 @@ impl Cameras {
             let found = self.discovered()?;
             (serde_json::to_string_pretty(&found)?, found.iter().flat_map(network_lines).collect(), NOBODY)
         } else {
-            let found = v4l::found();
-            (serde_json::to_string_pretty(&found)?, found.iter().flat_map(lines).collect::<Vec<_>>(), NOTHING)
+            let (local, vision) = (v4l::found(), machine_vision());
+            let entries = local.iter().map(serde_json::to_value).chain(vision.iter().map(serde_json::to_value));
+            let json = serde_json::to_string_pretty(&entries.collect::<Result<Vec<_>, _>>()?)?;
+            let lines = local.iter().flat_map(lines).chain(vision.iter().flat_map(vision_lines));
+            (json, lines.collect::<Vec<_>>(), NOTHING)
         };
         if self.json {
             return print(&json);
@@ -61,8 +65,34 @@ impl Cameras {
     }
 }
 
+/// The machine-vision cameras that answer. Where they can't be looked for, what the daemon needs for them is said.
+fn machine_vision() -> Vec<GenicamCamera> {
+    match genicam::found() {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            eprintln!("{NO_ARAVIS}");
+            Vec::new()
+        }
+        Err(reason) => {
+            eprintln!("Machine-vision cameras could not be looked for: {reason}");
+            Vec::new()
+        }
+    }
+}
+
+/// A machine-vision camera for people: what the configuration says to take it.
+fn vision_lines(camera: &GenicamCamera) -> Vec<String> {
+    let GenicamCamera { source, vendor, model, serial, address, protocol, .. } = camera;
+    let more: Vec<&str> = [protocol, serial].into_iter().flatten().map(String::as_str).collect();
+    let place = address.as_deref().unwrap_or("?");
+    vec![format!("{place}  {vendor} {model} ({})", more.join(", ")), format!("  source = \"{source}\"")]
+}
+
+/// What is said where machine-vision cameras can't be looked for.
+const NO_ARAVIS: &str = "Machine-vision cameras (GigE Vision, USB3 Vision) are left out, since Aravis is not installed: \
+    `apt-get install python3-gi gir1.2-aravis-0.8`";
 /// What is said where there is no camera.
-const NOTHING: &str = "No camera was found at this machine (no /dev/video… gives pictures).";
+const NOTHING: &str = "No camera was found (no /dev/video… gives pictures, and no machine-vision camera answers).";
 const NOBODY: &str = "No network camera answered (ONVIF over UDP multicast, which firewalls and routers may stop).";
 
 /// A network camera for people: its streams as the configuration takes them.
@@ -158,6 +188,15 @@ mod tests {
     source = \"rtsp://192.0.2.9/sub\"
   none: H264";
         assert_eq!(network_lines(&camera).join("\n"), wanted);
+    }
+
+    #[test]
+    fn a_machine_vision_camera_is_shown_with_its_source() {
+        let text = r#"{"id":"Basler-1234","vendor":"Basler","model":"acA640","serial":"1234","address":"192.0.2.7",
+            "protocol":"GigEVision"}"#;
+        let camera: GenicamCamera = serde_json::from_str(text).unwrap();
+        let wanted = "192.0.2.7  Basler acA640 (GigEVision, 1234)\n  source = \"genicam:Basler-1234\"";
+        assert_eq!(vision_lines(&camera.named()).join("\n"), wanted);
     }
 
     #[test]

@@ -97,6 +97,10 @@ pub struct CameraConfig {
     pub source: String,
     /// Which of `[models]` looks at it; may be left out where there is only one.
     pub model: Option<Name>,
+    /// Whether it is on, as it is by default. One that is off has its source closed.
+    pub enabled: Option<bool>,
+    /// Lowest score of a detection, 0..=1, instead of the model's.
+    pub score: Option<f32>,
     /// Most frames a second that are scored, at most 1000; by default all that the device manages.
     pub fps: Option<f32>,
     /// User name, where a network camera wants one.
@@ -107,7 +111,12 @@ pub struct CameraConfig {
     pub password_env: Option<String>,
     /// systemd credential (`LoadCredential=` in the unit) that holds the password, instead of a file.
     pub password_credential: Option<Name>,
-    /// What carries RTSP's pictures: `tcp` or `udp`.
+    /// File in PEM with the authorities that may vouch for an `rtsps` or `https` camera's certificate, instead of those
+    /// that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Whether an `rtsps` or `https` camera's certificate is checked, as it is by default.
+    pub tls_verify: Option<bool>,
+    /// What carries RTSP's pictures: `tcp` or `udp`; under TLS always `tcp`.
     #[serde(default)]
     pub transport: Transport,
     /// What decodes a network camera's video: `auto`, `vaapi`, `cuda` or `none`.
@@ -117,14 +126,19 @@ pub struct CameraConfig {
     pub max_side: Option<u32>,
     /// Seconds without a picture after which a network camera is opened again, 0.5 to 3600; 10 by default.
     pub timeout_s: Option<f32>,
-    /// Format that a `v4l:` camera gives: `nv12`, `yuyv`, `bayer`, `mjpg` or `grey`; chosen by default.
+    /// Format that a `v4l:` camera gives: `nv12`, `yuyv`, `rgb`, `bayer`, `mjpg` or `grey`; chosen by default. Of a
+    /// `genicam:` camera `yuyv`, `rgb`, `bayer` or `grey`; by default the one that it is set to.
     pub format: Option<CaptureFormat>,
-    /// Pixels across and down that a `v4l:` camera gives; by default the most up to 1920 x 1080 that come fluently.
+    /// Pixels across and down that a `v4l:` camera gives; by default the most up to 1920 x 1080 that come fluently. Of a
+    /// `genicam:` camera those that it is set to.
     pub size: Option<[u32; 2]>,
     /// Controls of a `v4l:` camera: `exposure` (microseconds), `gain`, `focus`, each a number or `"auto"`, and others by
-    /// the names that `ocellus cameras` shows. What is not named stays as it is.
+    /// the names that `ocellus cameras` shows; of a `genicam:` camera by its own. What is not named stays as it is.
     #[serde(default)]
     pub controls: Controls,
+    /// What makes a `genicam:` camera take a picture: `off` (nothing, it runs on its own; the default), `software` (we do,
+    /// `fps` times a second, or once), or the name of one of its trigger sources, such as `Line1`.
+    pub trigger: Option<String>,
     /// How objects become tracks; without this table, zones and lines there are none.
     pub track: Option<TrackConfig>,
     /// Parts of its picture.
@@ -149,6 +163,17 @@ pub struct CameraConfig {
 }
 
 impl CameraConfig {
+    /// Whether it is on.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.unwrap_or(true)
+    }
+
+    /// The names of its zones and lines.
+    pub fn rules(&self) -> impl Iterator<Item = &Name> {
+        self.zones.iter().map(|zone| &zone.name).chain(self.lines.iter().map(|line| &line.name))
+    }
+
     /// Where the camera's password is.
     #[must_use]
     pub fn password(&self) -> SecretPlace {
@@ -161,9 +186,13 @@ impl fmt::Debug for CameraConfig {
         f.debug_struct("CameraConfig")
             .field("source", &Redacted::clipped(&self.source))
             .field("model", &self.model)
+            .field("enabled", &self.is_enabled())
+            .field("score", &self.score)
             .field("fps", &self.fps)
             .field("username", &self.username)
             .field("password", &self.password())
+            .field("ca_file", &self.ca_file)
+            .field("tls_verify", &self.tls_verify.unwrap_or(true))
             .field("transport", &self.transport)
             .field("hwaccel", &self.hwaccel)
             .field("max_side", &self.max_side)
@@ -171,6 +200,7 @@ impl fmt::Debug for CameraConfig {
             .field("format", &self.format)
             .field("size", &self.size)
             .field("controls", &self.controls)
+            .field("trigger", &self.trigger.as_deref().unwrap_or("off"))
             .field("track", &self.track)
             .field("zones", &self.zones)
             .field("lines", &self.lines)

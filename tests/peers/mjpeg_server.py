@@ -13,6 +13,7 @@ import itertools
 import pathlib
 import re
 import signal
+import ssl
 import threading
 import time
 
@@ -101,6 +102,7 @@ def main():
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--fps", type=float, default=15)
     parser.add_argument("--no-length", action="store_true", help="leave the parts' lengths out, as some cameras do")
+    parser.add_argument("--certificate", help="PEM file with certificate and key; the server then speaks HTTPS")
     args = parser.parse_args()
 
     flowing.set()
@@ -109,7 +111,13 @@ def main():
     pictures = [path.read_bytes() for path in sorted(args.folder.glob("*.jpg"))]
     server = http.server.ThreadingHTTPServer(("127.0.0.1", args.port), handler(args, pictures))
     server.daemon_threads = True
-    say("ready", f"http://127.0.0.1:{server.server_port}/video")
+    if args.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(args.certificate)
+        # Who shakes hands badly must not keep others from being accepted.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    scheme = "https" if args.certificate else "http"
+    say("ready", f"{scheme}://127.0.0.1:{server.server_port}/video")
     server.serve_forever()
 
 

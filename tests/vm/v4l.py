@@ -117,7 +117,10 @@ class V4l(unittest.TestCase):
         [camera] = json.loads(run(OCELLUS, "cameras", "--json"))
         self.assertEqual((camera["name"], camera["driver"], camera["problem"]), ("vivid", "vivid", None))
         formats = {mode["format"] for mode in camera["modes"]} - {None}
-        self.assertLessEqual({"yuyv", "nv12", "grey", "bayer"}, formats)
+        self.assertLessEqual({"yuyv", "nv12", "rgb", "grey", "bayer"}, formats)
+        self.assertEqual(camera["source"], f"v4l:{LINK}")
+        rates = {rate for mode in camera["modes"] for rate in mode["fps"]}
+        self.assertLessEqual({5.0, 15.0, 30.0}, rates)
         self.assertIn("brightness", {control["name"] for control in camera["controls"]})
         self.assertLessEqual(camera["usual"]["size"][0], 1920)
         shown = run(OCELLUS, "cameras")
@@ -128,7 +131,7 @@ class V4l(unittest.TestCase):
         # 100% bars: white, yellow, cyan, green, magenta, red, blue, black.
         wanted = [(1, 1, 1), (1, 1, 0), (0, 1, 1), (0, 1, 0), (1, 0, 1), (1, 0, 0), (0, 0, 1), (0, 0, 0)]
         controls = 'controls = { test_pattern = "100% Colorbar", osd_text_mode = "None" }'
-        for form in ["yuyv", "nv12", "bayer", "grey"]:
+        for form in ["yuyv", "nv12", "rgb", "bayer", "grey"]:
             with self.subTest(form), Daemon(f'format = "{form}"\nsize = [640, 360]\nfps = 5\n{controls}') as daemon:
                 daemon.wait_for("ok")
                 seen = bars(daemon.picture())

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::marks::MARK;
 use super::probe::Stream;
+use crate::camera::options::Authority;
 use crate::camera::source::{NetworkUrl, Redacted};
 use crate::config::{HwAccel, Transport};
 use crate::frame::YuvMatrix;
@@ -35,6 +36,10 @@ pub(super) enum Input {
 #[derive(Debug, Clone)]
 pub(in crate::camera) struct Network {
     pub url: NetworkUrl,
+    /// The port on loopback that leads to it, where another than the child sees to TLS.
+    pub through: Option<u16>,
+    /// Who must vouch for its certificate.
+    pub authority: Authority,
     pub transport: Transport,
     pub hwaccel: HwAccel,
     /// Most pictures a second.
@@ -67,15 +72,24 @@ impl Input {
 
     /// What the child reads on stdin: for a network camera a list of one, so that its URL is on no command line.
     pub fn stdin(&self) -> Option<String> {
-        let Self::Network(Network { url, transport, .. }) = self else {
+        let Self::Network(Network { url, through, authority, transport, .. }) = self else {
             return None;
         };
-        let quoted = url.secret().replace('\'', r"'\''");
+        let near = through.map(|port| url.through(port));
+        let quoted = quoted(near.as_ref().unwrap_or(url).secret());
         // Finding out a rate takes up to twenty pictures, which may be long to wait for, and nothing depends on it.
-        let mut text = format!("ffconcat version 1.0\nfile '{quoted}'\noption fpsprobesize 0\n");
+        let mut text = format!("ffconcat version 1.0\nfile {quoted}\noption fpsprobesize 0\n");
         if url.scheme().starts_with("rtsp") {
-            let transport = if *transport == Transport::Tcp { "tcp" } else { "udp" };
+            // What leaves the connection leaves TLS.
+            let udp = *transport == Transport::Udp && !url.is_secure();
+            let transport = if udp { "udp" } else { "tcp" };
             text += &format!("option rtsp_transport {transport}\noption allowed_media_types video\n");
+        } else if *authority != Authority::Nobody {
+            // Not for https alone, since a camera may redirect to it.
+            text += "option tls_verify 1\n";
+            if let Authority::File(path) = authority {
+                text += &format!("option ca_file {}\n", self::quoted(&path.to_string_lossy()));
+            }
         }
         Some(text)
     }
@@ -101,6 +115,7 @@ impl Input {
             Self::Network(network) => {
                 let protocols = match network.url.scheme() {
                     "http" | "https" => "pipe,http,https,tcp,tls,httpproxy",
+                    _ if network.through.is_some() => "pipe,rtsp,rtp,rtcp,udp,tcp",
                     _ => "pipe,rtsp,rtsps,rtp,rtcp,srtp,udp,tcp,tls,crypto",
                 };
                 command.args(["-protocol_whitelist", protocols, "-format_whitelist", NETWORK_FORMATS]);
@@ -108,6 +123,11 @@ impl Input {
             }
         }
     }
+}
+
+/// A value as playlists have it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// What is in it, as JSON.
@@ -118,12 +138,12 @@ pub(super) fn ffprobe(program: &Path, input: &Input) -> Command {
     command
 }
 
-/// Its pictures, raw I420 of [`Input::size`], none twice; of a file every one. For a network camera a line on stderr
-/// precedes each, see [`MARK`].
+/// Its pictures, raw I420 of [`Input::size`], none twice; of a file every one. A line on stderr precedes each, see
+/// [`MARK`].
 pub(super) fn ffmpeg(program: &Path, input: &Input, stream: &Stream) -> Command {
     let mut command = Command::new(program);
     command.args(["-nostdin", "-hide_banner", "-loglevel", "error"]);
-    let mut filters = scale(stream, input.size(stream));
+    let mut filters = format!("{},{}", marks(), scale(stream, input.size(stream)));
     if let Input::Network(network) = input {
         // More threads would hold back as many pictures.
         command.args(["-threads", "1"]);
@@ -137,7 +157,7 @@ pub(super) fn ffmpeg(program: &Path, input: &Input, stream: &Stream) -> Command 
             // A row of JPEGs has no times of its own.
             command.args(["-use_wallclock_as_timestamps", "1"]);
         }
-        filters = format!("{},{},{filters}", thin(network.fps), marks());
+        filters = format!("{},{filters}", thin(network.fps));
     }
     input.append_to(&mut command);
     command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &filters]);
@@ -160,9 +180,9 @@ fn thin(fps: Option<f32>) -> String {
     format!("select='isnan(t)+isnan(prev_selected_t)+lt(t,prev_selected_t)+gte(t-prev_selected_t,{gap:.6})'")
 }
 
-/// Says each picture's time on stderr, before the picture is written.
+/// Says each picture's time on stderr, in microseconds, before the picture is written.
 fn marks() -> String {
-    format!("metadata=mode=add:key={MARK}:value=1,metadata=mode=print:key={MARK}:file='pipe\\:2':direct=1")
+    format!("settb=AVTB,metadata=mode=add:key={MARK}:value=1,metadata=mode=print:key={MARK}:file='pipe\\:2':direct=1")
 }
 
 /// The largest size of this shape whose longer side has at most `side` pixels.
@@ -195,11 +215,13 @@ fn name(matrix: YuvMatrix) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera::options::CameraOptions;
     use crate::camera::source::Source;
 
     fn camera(url: &str) -> Network {
         let Ok(Source::Network(url)) = Source::parse(url) else { panic!() };
-        Network { url, transport: Transport::Tcp, hwaccel: HwAccel::Auto, fps: None, max_side: None }
+        let options = CameraOptions::new(Source::Network(url.clone()));
+        crate::camera::network(&url, &options).unwrap()
     }
 
     const STREAM: Stream = Stream {
@@ -221,6 +243,21 @@ mod tests {
         let stdin = input.stdin().unwrap();
         assert!(stdin.contains(r"'rtsp://admin:hunter2@cam/it'\''s?token=abc'"), "{stdin}");
         assert!(stdin.contains("rtsp_transport tcp"));
+    }
+
+    #[test]
+    fn a_certificate_is_checked_unless_that_is_switched_off() {
+        let stdin =
+            |url: &str, authority: Authority| Input::Network(Network { authority, ..camera(url) }).stdin().unwrap();
+        let own = || Authority::File("/etc/it's.pem".into());
+        assert!(stdin("https://cam/", own()).ends_with("option tls_verify 1\noption ca_file '/etc/it'\\''s.pem'\n"));
+        assert!(stdin("http://cam/", Authority::System).ends_with("option tls_verify 1\n"));
+        assert!(!stdin("https://cam/", Authority::Nobody).contains("tls_verify"));
+        // The RTSP reader would not heed it: it is led through us, and kept from TLS of its own.
+        let input = Input::Network(Network { through: Some(99), ..camera("rtsps://me:pass@cam/live?a=b") });
+        assert!(input.stdin().unwrap().contains("file 'rtsp://me:pass@127.0.0.1:99/live?a=b'\n"));
+        let line = format!("{:?}", ffprobe(Path::new("ffprobe"), &input));
+        assert!(!line.contains("tls") && !line.contains("rtsps"), "{line}");
     }
 
     #[test]

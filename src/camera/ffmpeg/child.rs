@@ -36,7 +36,7 @@ pub(super) type Marked = (Leashed, ChildStdout, Receiver<Mark>);
 
 /// A running child and the end of what it said on stderr.
 #[derive(Debug)]
-pub(super) struct Leashed {
+pub(in crate::camera) struct Leashed {
     child: Child,
     said: Arc<Mutex<Vec<u8>>>,
     heard: Option<thread::JoinHandle<()>>,
@@ -51,7 +51,7 @@ impl Leashed {
     }
 
     /// [`Leashed::spawn`], with the marks among what it says on stderr.
-    pub fn marked(command: Command, input: Option<&str>, polite: bool) -> Result<Marked, CameraError> {
+    pub(super) fn marked(command: Command, input: Option<&str>, polite: bool) -> Result<Marked, CameraError> {
         let (sender, marks) = sync_channel(MARKS);
         let (child, stdout) = Self::heard(command, input, polite, Some(sender))?;
         Ok((child, stdout, marks))
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn marks_are_told_apart_from_words() {
         let mut command = Command::new("/bin/sh");
-        let script = "printf 'one\\nframe:0 pts:1 pts_ti' >&2; sleep 0.1; printf 'me:0.5\\nocellus=1\\ntwo' >&2";
+        let script = "printf 'one\\nframe:0 pts:500000 pts_ti' >&2; sleep 0.1; printf 'me:0.5\\nocellus=1\\ntwo' >&2";
         command.args(["-c", script]);
         let (mut child, mut stdout, marks) = Leashed::marked(command, None, false).unwrap();
         stdout.read_to_end(&mut Vec::new()).unwrap();

@@ -1,14 +1,21 @@
 //! When a picture was taken.
 //!
-//! ffmpeg says each picture's time in the stream on stderr ([`MARK`]), which is the camera's own clock: the RTP
-//! timestamp over RTSP, the arrival of the packet for a row of JPEGs. That clock is placed in ours at the picture
-//! that came soonest. So what a picture waited for in sockets, the decoder or pipes counts as latency; what the
-//! soonest one needed to reach the decoder is not known, and not taken off.
+//! ffmpeg says each picture's time in the stream on stderr ([`MARK`]). For a record that is when it is shown. For a
+//! camera it is the camera's own clock: the RTP timestamp over RTSP, the arrival of the packet for a row of JPEGs. That
+//! clock is placed in ours at the picture that came soonest. So what a picture waited for in sockets, the decoder or
+//! pipes counts as latency; what the soonest one needed to reach the decoder is not known, and not taken off.
 
 use std::time::{Duration, Instant};
 
 /// The key that a picture's line on stderr is made by; the line after the time repeats it.
 pub(super) const MARK: &str = "ocellus";
+
+/// What a picture's time is counted in, per second. ffmpeg's own seconds have six digits, which is one a second after
+/// a day.
+const TICKS: f64 = 1e6;
+
+/// No record shows a picture for longer, in seconds: a day.
+const LONGEST: f64 = 86_400.0;
 
 /// How fast the camera's clock may be found to run slower than ours, seconds per second.
 const DRIFT: f64 = 0.002;
@@ -33,16 +40,24 @@ pub(super) enum Line {
     Other,
 }
 
-/// Reads `frame:0    pts:0       pts_time:0.2` and the line after it.
+/// Reads `frame:0    pts:200000  pts_time:0.2`, whose first time is in microseconds, and the line after it.
 pub(super) fn line(text: &str) -> Line {
     let text = text.trim();
     if text.strip_prefix(MARK).is_some_and(|rest| rest.starts_with('=')) {
         return Line::Rest;
     }
-    match text.strip_prefix("frame:").and_then(|rest| rest.split_once("pts_time:")) {
-        Some((_, time)) => Line::Picture(time.trim().parse().ok().filter(|t: &f64| t.is_finite())),
+    let times = text.strip_prefix("frame:").and_then(|rest| rest.split_once("pts:")?.1.split_once("pts_time:"));
+    match times {
+        Some((ticks, _)) => Line::Picture(ticks.trim().parse().ok().filter(|t: &f64| t.is_finite()).map(|t| t / TICKS)),
         None => Line::Other,
     }
+}
+
+/// How long a record shows the picture at `pts` whose successor is at `next`, both in seconds; `None` where its times
+/// make no sense.
+pub(super) fn between(pts: Option<f64>, next: Option<f64>) -> Option<Duration> {
+    let span = next? - pts?;
+    (span > 0.0 && span < LONGEST).then(|| Duration::from_micros((span * TICKS).round() as u64))
 }
 
 /// Places a stream's clock in ours.
@@ -84,12 +99,26 @@ mod tests {
 
     #[test]
     fn a_pictures_line_is_told_from_what_else_is_said() {
-        assert_eq!(line("frame:19   pts:342000  pts_time:3.8"), Line::Picture(Some(3.8)));
+        assert_eq!(line("frame:19   pts:3800000 pts_time:3.8"), Line::Picture(Some(3.8)));
+        // A day later the seconds are rounded.
+        assert_eq!(line("frame:2592000 pts:86400033367 pts_time:86400"), Line::Picture(Some(86_400.033_367)));
         assert_eq!(line("frame:0    pts:NOPTS   pts_time:NOPTS"), Line::Picture(None));
         assert_eq!(line("ocellus=1"), Line::Rest);
-        for text in ["[hevc @ 0x1] Could not find ref with POC 3", "frame:", "ocellus", "", "pts_time:3"] {
+        for text in
+            ["[hevc @ 0x1] Could not find ref with POC 3", "frame:", "frame:0 pts:1", "ocellus", "", "pts_time:3"]
+        {
             assert_eq!(line(text), Line::Other, "{text}");
         }
+    }
+
+    #[test]
+    fn a_picture_lasts_until_the_next_one_where_times_make_sense() {
+        assert_eq!(between(Some(0.2), Some(0.3)), Some(Duration::from_millis(100)));
+        assert_eq!(between(Some(86_400.0), Some(86_400.033_367)), Some(Duration::from_micros(33_367)));
+        for (pts, next) in [(None, Some(1.0)), (Some(1.0), None), (Some(1.0), Some(1.0)), (Some(2.0), Some(1.0))] {
+            assert_eq!(between(pts, next), None);
+        }
+        assert_eq!(between(Some(-1e300), Some(1e300)), None);
     }
 
     /// How late, in milliseconds, pictures are found to be that come at `at` and are due at `pts`, both in seconds.

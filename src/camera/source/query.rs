@@ -43,6 +43,10 @@ impl Query {
         self.value(key, "a number of pictures a second, 0.1 to 240", |v| v.parse().ok().filter(|r| RATES.contains(r)))
     }
 
+    pub fn share(&self, key: &str) -> Result<Option<f32>, SourceError> {
+        self.value(key, "a share, 0 to 1", |v| v.parse().ok().filter(|share| (0.0..=1.0).contains(share)))
+    }
+
     pub fn seed(&self, key: &str) -> Result<Option<u64>, SourceError> {
         self.value(key, "a whole number, 0 or more", |v| v.parse().ok())
     }

@@ -53,13 +53,14 @@ fn odd_names_can_be_written() {
 #[test]
 fn simulations() {
     let parsed = Source::parse("sim:conveyor?seed=7&fps=25&width=640&height=480");
-    assert_eq!(parsed, Ok(Source::Conveyor { seed: 7, fps: 25.0, width: 640, height: 480 }));
+    assert_eq!(parsed, Ok(Source::Conveyor { seed: 7, fps: 25.0, width: 640, height: 480, leaning: 0.0 }));
     assert!(matches!(Source::parse("sim:conveyor"), Ok(Source::Conveyor { seed: 1, .. })));
     assert!(error("sim:ocean").contains("sim:conveyor"));
     assert!(error("sim:conveyor?fps=0").contains("fps=0"));
     assert!(error("sim:conveyor?fps=NaN").contains("0.1 to 240"));
     assert!(error("sim:conveyor?width=1000000").contains("160 to 1920"));
     assert!(error("sim:conveyor?height=641").contains("at most the width"));
+    assert!(error("sim:conveyor?leaning=1.5").contains("a share, 0 to 1"));
     assert!(error("sim:conveyor?seed=-1").contains("whole number"));
     assert!(error("sim:conveyor?seed=1&seed=2").contains("twice"));
 }

@@ -24,15 +24,17 @@ impl Source {
                 setting("fps", fps.map(|v| v.to_string()));
                 file(path)
             }
-            Self::Conveyor { seed, fps, width, height } => {
+            Self::Conveyor { seed, fps, width, height, leaning } => {
                 setting("seed", Some(seed.to_string()));
                 setting("fps", Some(fps.to_string()));
                 setting("width", Some(width.to_string()));
                 setting("height", Some(height.to_string()));
+                setting("leaning", Some(leaning.to_string()));
                 "sim:conveyor".to_owned()
             }
             Self::Network(url) => url.secret().to_owned(),
             Self::V4l(path) => format!("v4l:{}", escaped(path)),
+            Self::Genicam(camera) => format!("genicam:{}", escaped(Path::new(camera))),
         };
         if query.is_empty() { start } else { format!("{start}?{}", query.join("&")) }
     }

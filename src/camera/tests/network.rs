@@ -30,7 +30,7 @@ pub(super) fn login(password: &Path) -> Option<Login> {
 }
 
 /// The next frames of a camera, each of which must come.
-pub(super) fn take(bench: &Bench, count: usize) -> Vec<Frame> {
+pub(in crate::camera) fn take(bench: &Bench, count: usize) -> Vec<Frame> {
     (0..count).map(|_| bench.mailbox.take(LONG).expect("a picture comes")).collect()
 }
 
@@ -215,23 +215,6 @@ fn hardware_that_is_asked_for_and_not_there_is_an_error() {
     bench.stop();
     let mut bench = Bench::asking(CameraOptions { hwaccel: HwAccel::None, ..options(&camera.url) });
     take(&bench, 2);
-    bench.stop();
-}
-
-#[test]
-fn rtsps_is_rtsp_under_tls() {
-    let dir = tempfile::tempdir().unwrap();
-    let pem = dir.path().join("camera.pem");
-    let mut openssl = std::process::Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=camera"]);
-    openssl.arg("-keyout").arg(dir.path().join("key")).arg("-out").arg(dir.path().join("cert"));
-    assert!(openssl.output().unwrap().status.success());
-    let parts = ["cert", "key"].map(|name| fs::read_to_string(dir.path().join(name)).unwrap());
-    fs::write(&pem, parts.concat()).unwrap();
-    let camera = Peer::rtsp(&["--certificate", pem.to_str().unwrap()]);
-    assert!(camera.url.starts_with("rtsps://"));
-    let mut bench = Bench::asking(options(&camera.url));
-    take(&bench, 3);
     bench.stop();
 }
 

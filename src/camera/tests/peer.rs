@@ -27,6 +27,11 @@ impl Peer {
         Self::start("mjpeg_server.py", &[&[pictures.to_str().unwrap()], arguments].concat())
     }
 
+    /// A GigE Vision camera on loopback; its `url` is its name. There can be one at a time.
+    pub fn genicam() -> Self {
+        Self::start("genicam_camera.py", &[])
+    }
+
     fn start(script: &str, arguments: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
         let mut command = Command::new("/usr/bin/python3");

@@ -115,6 +115,7 @@ pub(super) fn understood(fourcc: [u8; 4]) -> Option<(CaptureFormat, Layout)> {
     Some(match &fourcc {
         b"NV12" => (CaptureFormat::Nv12, Layout::Nv12),
         b"YUYV" => (CaptureFormat::Yuyv, Layout::Yuyv),
+        b"RGB3" => (CaptureFormat::Rgb, Layout::Rgb),
         b"GREY" => (CaptureFormat::Grey, Layout::Grey),
         b"BA81" => (CaptureFormat::Bayer, Layout::Bayer(Bayer::Bggr)),
         b"GBRG" => (CaptureFormat::Bayer, Layout::Bayer(Bayer::Gbrg)),

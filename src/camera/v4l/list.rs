@@ -11,8 +11,9 @@ use super::controls::{Control, Kind};
 use super::{device, said};
 use crate::camera::capture::{Capture, CaptureFormat};
 
-/// Where the system keeps names of cameras that stay the same.
-const STABLE: &str = "/dev/v4l/by-id";
+/// Where the system keeps names that stay the same: of a camera, and of a place where one is plugged in. The latter are
+/// for cameras without a number of their own.
+const STABLE: [&str; 2] = ["/dev/v4l/by-id", "/dev/v4l/by-path"];
 
 /// A camera at this machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -71,7 +72,8 @@ pub struct FoundControl {
 /// The cameras at this machine, in the order of their devices.
 #[must_use]
 pub fn found() -> Vec<Found> {
-    let stable = stable(Path::new(STABLE));
+    let [cameras, places] = STABLE.map(|folder| stable(Path::new(folder)));
+    let stable = places.into_iter().chain(cameras).collect();
     let mut devices: Vec<(u32, PathBuf)> = fs::read_dir("/dev")
         .into_iter()
         .flatten()

@@ -46,10 +46,7 @@ fn pictures_come_in_order_and_bad_ones_are_left_out() {
         assert_eq!(shot.lasts, Duration::from_millis(40));
     }
     let error = reader.next(&stop).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "/dev/video0 gives nothing that can be used: the driver says that a picture was damaged on its way"
-    );
+    assert_eq!(error, "/dev/video0 gives nothing that can be used: a picture was damaged on its way");
 }
 
 #[test]
