@@ -1,36 +1,31 @@
-//! From the engine's hands to the store, without the engine waiting.
+//! From the engine's hands to a sink, without the engine waiting.
 //!
 //! Offered frames are looked at in place; what is picked waits on a small shelf, is compressed off the
-//! engine's thread, and waits as JPEG on a larger shelf for the store. Full shelves lose the least valuable,
-//! which is counted. The store is tried again while its trouble may pass.
+//! engine's thread, and waits as JPEG on a larger shelf for the sink. Full shelves lose the least valuable,
+//! which is counted. In the daemon the sink is the outbox, which takes what comes and does all further waiting.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use ulid::Ulid;
 
+use super::gate::{Gate, Open};
 use super::record::Evidence;
-use super::select::{Pick, Selector};
+use super::select::{Pick, Reason, Selector};
 use super::shelf::Shelf;
-use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::EvidenceConfig;
 use crate::detection::Scored;
-use crate::outage::Outage;
 use crate::ship::Sink;
 
 /// Frames that may wait to be compressed. They hold their pixels, megabytes each.
 const RAW: usize = 4;
-/// JPEGs that may wait for the store.
+/// JPEGs that may wait for the sink.
 const COMPRESSED: usize = 32;
-/// How often one item is tried before it is given up, so that none blocks the others for ever. With the waits
-/// below that is seven minutes.
-const TRIES: u32 = 20;
-/// The first wait before the next try, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// Keeps what is worth it.
 pub struct Keeper {
@@ -43,21 +38,36 @@ pub struct Keeper {
 #[derive(Clone)]
 pub struct KeeperHandle(Arc<Shared>);
 
+/// Who waits to hear that a frame is kept, or why it is not.
+pub type Asked = oneshot::Sender<Result<String, String>>;
+
+/// A frame that is to be kept, and who asked for it.
+struct Picked {
+    pick: Pick,
+    asked: Vec<Asked>,
+}
+
 struct Shared {
     selector: Mutex<Selector>,
     clock: Arc<dyn Clock>,
-    raw: Shelf<Pick>,
-    compressed: Shelf<Evidence>,
+    raw: Shelf<Picked>,
+    compressed: Shelf<(Evidence, Vec<Asked>)>,
     picked: AtomicU64,
     kept: AtomicU64,
     dropped: AtomicU64,
-    outage: Outage,
+    withheld: AtomicU64,
 }
 
 impl Keeper {
     /// Starts the work in the background. To be called within a tokio runtime.
     #[must_use]
     pub fn start<S: Sink>(config: &EvidenceConfig, sink: S, clock: Arc<dyn Clock>) -> Self {
+        Self::start_behind(Arc::new(Open), config, sink, clock)
+    }
+
+    /// As [`start`](Self::start), with a gate that decides what of a frame is kept.
+    #[must_use]
+    pub fn start_behind<S: Sink>(gate: Arc<dyn Gate>, config: &EvidenceConfig, sink: S, clock: Arc<dyn Clock>) -> Self {
         let shared = Arc::new(Shared {
             selector: Mutex::new(Selector::new(config, Arc::clone(&clock))),
             clock,
@@ -66,10 +76,10 @@ impl Keeper {
             picked: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
-            outage: Outage::default(),
+            withheld: AtomicU64::new(0),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(compress(Arc::clone(&shared)));
+        tasks.spawn(compress(Arc::clone(&shared), gate));
         tasks.spawn(store(Arc::clone(&shared), sink));
         Self { shared, tasks }
     }
@@ -80,14 +90,14 @@ impl Keeper {
         KeeperHandle(Arc::clone(&self.shared))
     }
 
-    /// Stores what waits, as far as the time allows, and says how many items were lost by that.
+    /// Hands on what waits, as far as the time allows, and says how many items were lost by that.
     pub async fn close(mut self, deadline: Duration) -> u64 {
         self.shared.raw.close();
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(deadline, all).await;
         let lost = self.shared.unfinished();
         if lost > 0 {
-            tracing::warn!(lost, "Evidence was not stored before the daemon stopped.");
+            tracing::warn!(lost, "Evidence was not kept before the daemon stopped.");
         }
         lost
     }
@@ -101,14 +111,19 @@ impl KeeperHandle {
             selector.select(scored)
         };
         if let Some(pick) = pick {
-            self.0.picked.fetch_add(1, Ordering::Relaxed);
-            if self.0.raw.push(pick.value, pick).is_some() {
-                self.0.drop_one();
-            }
+            self.0.put(pick.value, Picked { pick, asked: Vec::new() });
         }
     }
 
-    /// Items that the store has confirmed, since the start.
+    /// Keeps a frame that somebody asked for, whatever the limits say. Never waits; those who asked hear its id when it
+    /// is kept for good, or why it is not.
+    pub fn keep(&self, scored: &Scored, asked: Vec<Asked>) {
+        let pick = Pick { reason: Reason::Operator, value: 1.0, scored: scored.clone() };
+        // Others give way.
+        self.0.put(f32::INFINITY, Picked { pick, asked });
+    }
+
+    /// Items that the sink has taken, since the start.
     #[must_use]
     pub fn kept(&self) -> u64 {
         self.0.kept.load(Ordering::Relaxed)
@@ -120,10 +135,10 @@ impl KeeperHandle {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Why nothing can be stored, while that is so.
+    /// Items that were picked and that the policy lets nothing of go, since the start.
     #[must_use]
-    pub fn last_error(&self) -> Option<String> {
-        self.0.outage.reason()
+    pub fn withheld(&self) -> u64 {
+        self.0.withheld.load(Ordering::Relaxed)
     }
 }
 
@@ -140,12 +155,24 @@ impl fmt::Debug for KeeperHandle {
 }
 
 impl Shared {
+    fn put(&self, worth: f32, picked: Picked) {
+        self.picked.fetch_add(1, Ordering::Relaxed);
+        if let Some(lost) = self.raw.push(worth, picked) {
+            self.lose(lost.asked, "there is no room for it");
+        }
+    }
+
+    fn lose(&self, asked: Vec<Asked>, reason: &str) {
+        self.drop_one();
+        tell(asked, &Err(reason.to_owned()));
+    }
+
     fn drop_one(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     fn unfinished(&self) -> u64 {
-        let done = self.kept.load(Ordering::Relaxed) + self.dropped.load(Ordering::Relaxed);
+        let done = [&self.kept, &self.dropped, &self.withheld].map(|count| count.load(Ordering::Relaxed)).iter().sum();
         self.picked.load(Ordering::Relaxed).saturating_sub(done)
     }
 
@@ -155,61 +182,52 @@ impl Shared {
     }
 }
 
-async fn compress(shared: Arc<Shared>) {
-    while let Some((value, pick)) = shared.raw.pop().await {
+fn tell(asked: Vec<Asked>, outcome: &Result<String, String>) {
+    for asked in asked {
+        // Who asked may have gone.
+        let _ = asked.send(outcome.clone());
+    }
+}
+
+async fn compress(shared: Arc<Shared>, gate: Arc<dyn Gate>) {
+    while let Some((worth, Picked { pick, asked })) = shared.raw.pop().await {
         let id = shared.new_id();
-        let encoded = tokio::task::spawn_blocking(move || Evidence::encode(&id, &pick)).await;
-        let error = match encoded {
-            Ok(Ok(evidence)) => {
-                if shared.compressed.push(value, evidence).is_some() {
-                    shared.drop_one();
+        let gate = Arc::clone(&gate);
+        let passed = tokio::task::spawn_blocking(move || gate.pass(&id, &pick)).await;
+        let error = match passed {
+            Ok(Ok(None)) => {
+                shared.withheld.fetch_add(1, Ordering::Relaxed);
+                tell(asked, &Err("the policy lets nothing of this frame go".to_owned()));
+                continue;
+            }
+            Ok(Ok(Some(evidence))) => {
+                if let Some((_, asked)) = shared.compressed.push(worth, (evidence, asked)) {
+                    shared.lose(asked, "there is no room for it");
                 }
                 continue;
             }
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        shared.drop_one();
+        shared.lose(asked, &error);
         tracing::error!(%error, "A frame worth keeping can't be kept.");
     }
     shared.compressed.close();
 }
 
 async fn store<S: Sink>(shared: Arc<Shared>, sink: S) {
-    while let Some((_, evidence)) = shared.compressed.pop().await {
-        if keep(&shared, &sink, &evidence).await {
-            shared.kept.fetch_add(1, Ordering::Relaxed);
-        } else {
-            shared.drop_one();
-        }
-    }
-}
-
-/// Brings one item to the store and says whether it is there. An outage is logged when it begins, when its reason
-/// changes, and when it ends.
-async fn keep<S: Sink>(shared: &Shared, sink: &S, evidence: &Evidence) -> bool {
-    let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-    for _ in 0..TRIES {
-        let error = match sink.keep(evidence).await {
+    while let Some((_, (evidence, asked))) = shared.compressed.pop().await {
+        match sink.keep(&evidence).await {
             Ok(()) => {
-                if shared.outage.end() {
-                    tracing::info!("Evidence is being stored again.");
-                }
-                return true;
+                shared.kept.fetch_add(1, Ordering::Relaxed);
+                tell(asked, &Ok(evidence.id));
             }
-            Err(error) => error,
-        };
-        if !error.is_transient() {
-            tracing::error!(%error, id = evidence.id, "The store refuses a piece of evidence.");
-            return false;
+            Err(error) => {
+                tracing::error!(%error, id = evidence.id, "A piece of evidence is refused.");
+                shared.lose(asked, &error.to_string());
+            }
         }
-        // The reason without the item, which differs from one to the next.
-        if shared.outage.begin(&error.reason()) {
-            tracing::warn!(%error, "Evidence can't be stored; trying again until it can.");
-        }
-        tokio::time::sleep(backoff.wait()).await;
     }
-    false
 }
 
 #[cfg(test)]

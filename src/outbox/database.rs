@@ -55,6 +55,14 @@ pub struct History {
     pub evicted: u64,
 }
 
+impl History {
+    pub(super) fn add(&mut self, more: &Self) {
+        self.accepted += more.accepted;
+        self.delivered += more.delivered;
+        self.evicted += more.evicted;
+    }
+}
+
 /// What is needed of an item to remove it.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
@@ -276,6 +284,9 @@ impl Change<'_> {
     }
 
     pub(super) fn add_history(&self, kind: Kind, of: &History) -> Result<(), Trouble> {
+        if *of == History::default() {
+            return Ok(());
+        }
         let mut statement = self.0.prepare_cached(
             "UPDATE history SET accepted = accepted + ?2, delivered = delivered + ?3, evicted = evicted + ?4
              WHERE kind = ?1",

@@ -13,6 +13,7 @@ use super::error::Trouble;
 use super::frames::{Frames, sync_folder};
 use super::item::{Destination, Item, Kind, Stored};
 use super::quota::{Limits, Loads, Room};
+use super::recent::Recent;
 
 /// The database's file.
 const DATABASE: &str = "outbox.db";
@@ -24,6 +25,8 @@ const CORRUPT: &str = "corrupt-";
 const KEPT_CORRUPT: usize = 2;
 /// Free pages in the database are given back when they are more than so many bytes, and so many pages a round.
 const SHRINK: (u64, u32) = (16 << 20, 1024);
+/// Rounds until the free pages are counted again, where there were few.
+const COUNT_EVERY: u32 = 64;
 
 /// How many bytes of a folder's disk are free.
 pub(super) type FreeSpace = Arc<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
@@ -43,13 +46,17 @@ pub(super) enum Fate {
     Kept,
     /// There is no room for it.
     NoRoom,
+    /// There will be room for it when the disk has space again.
+    Later,
 }
 
 /// What a round did.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// For each item what became of it.
+    /// What became of the items, one by one, as far as the disk had space.
     pub(super) fates: Vec<Fate>,
+    /// Whether it had no space for one. That one and those behind it were not taken.
+    pub(super) full: bool,
     /// Items that were given up for others, of each kind.
     pub(super) evicted: [u64; 3],
 }
@@ -61,6 +68,10 @@ pub(super) struct Disk {
     limits: Limits,
     free: FreeSpace,
     loads: Loads,
+    history: [History; 3],
+    /// Rounds until the free pages of the database are counted.
+    count_in: u32,
+    recent: Recent,
 }
 
 impl Disk {
@@ -78,8 +89,9 @@ impl Disk {
         if swept > 0 {
             tracing::debug!(swept, "Removed frames that were written without their item.");
         }
-        let loads = database.loads()?;
-        Ok(Self { folder: folder.to_owned(), frames, database, limits, free, loads })
+        let (loads, history, recent) = (database.loads()?, database.history()?, Recent::new(database.last()?));
+        let folder = folder.to_owned();
+        Ok(Self { folder, frames, database, limits, free, loads, history, count_in: 0, recent })
     }
 
     /// Opens it only to look, beside the daemon.
@@ -102,8 +114,8 @@ impl Disk {
         self.loads
     }
 
-    pub(super) fn history(&self) -> Result<[History; 3], Trouble> {
-        self.database.history()
+    pub(super) fn history(&self) -> [History; 3] {
+        self.history
     }
 
     pub(super) fn oldest(&self) -> Result<Option<i64>, Trouble> {
@@ -111,36 +123,77 @@ impl Disk {
     }
 
     pub(super) fn read(&self, destination: Destination, after: u64, limit: usize) -> Result<Vec<Stored>, Trouble> {
-        self.database.read(destination, after, limit, &self.frames)
+        match self.recent.read(destination, after, limit) {
+            Some(found) => Ok(found),
+            None => self.database.read(destination, after, limit, &self.frames),
+        }
     }
 
-    /// Removes what was acknowledged and adds items, each with its number: all of it or nothing.
+    /// Removes what was acknowledged and adds items, each with its number, as far as there is space: all of that or
+    /// nothing.
     pub(super) fn round(&mut self, acknowledged: &[u64], items: &[(u64, Item)]) -> Result<Outcome, Trouble> {
-        let reusable = self.database.reusable()?;
         // Where nobody can say how much is free, a write will tell.
-        let free = (self.free)(&self.folder).unwrap_or(u64::MAX);
+        let free = (self.free)(&self.folder).unwrap_or(u64::MAX).saturating_sub(self.limits.reserve);
+        let needed: u64 = items.iter().map(|(_, item)| item.bytes()).sum();
+        let reusable = self.reusable(free < needed)?;
         let mut round = Round {
             change: self.database.transaction()?,
             limits: self.limits,
             loads: self.loads,
-            available: free.saturating_sub(self.limits.reserve).saturating_add(reusable),
+            available: free.saturating_add(reusable),
             history: [History::default(); 3],
             gone: Vec::new(),
+            added: Vec::new(),
         };
         for seq in acknowledged {
             round.deliver(*seq)?;
         }
-        let fates = items.iter().map(|(seq, item)| round.append(*seq, item)).collect::<Result<Vec<_>, _>>()?;
+        let (mut fates, mut full) = (Vec::with_capacity(items.len()), false);
+        for (index, (seq, item)) in items.iter().enumerate() {
+            match round.append(index, *seq, item)? {
+                Fate::Later => full = true,
+                fate => fates.push(fate),
+            }
+            if full {
+                break;
+            }
+        }
         write_frames(&self.frames, &fates, items, &round.gone)?;
-        let Committed { loads, history, gone } = round.commit()?;
+        let Committed { loads, history, gone, added } = round.commit()?;
         self.loads = loads;
+        for (all, new) in self.history.iter_mut().zip(history) {
+            all.add(&new);
+        }
+        let added = added.into_iter().filter_map(|index| items.get(index));
+        added.for_each(|(seq, item)| self.recent.add(self.frames.stored(*seq, item)));
+        gone.iter().for_each(|entry| self.recent.remove(entry.seq));
         for entry in gone.iter().filter(|entry| entry.has_frame) {
             self.frames.remove(entry.id, entry.destination);
         }
         if reusable > SHRINK.0 {
             self.database.shrink(SHRINK.1)?;
         }
-        Ok(Outcome { fates, evicted: history.map(|history| history.evicted) })
+        Ok(Outcome { fates, full, evicted: history.map(|history| history.evicted) })
+    }
+
+    /// What of the database's file is free, as far as it matters: to give it back some day, or now to find room.
+    fn reusable(&mut self, now: bool) -> Result<u64, Trouble> {
+        self.count_in = self.count_in.saturating_sub(1);
+        if self.count_in > 0 && !now {
+            return Ok(0);
+        }
+        let reusable = self.database.reusable()?;
+        self.count_in = if reusable > SHRINK.0 { 0 } else { COUNT_EVERY };
+        Ok(reusable)
+    }
+
+    /// Why it takes nothing while it works and has no space.
+    pub(super) fn fullness(&self) -> Trouble {
+        let reserve = self.limits.reserve >> 20;
+        Trouble::Full(match reserve {
+            0 => "the disk is full".to_owned(),
+            _ => format!("the disk is full: no more is free than the {reserve} MiB of `reserve_mib`"),
+        })
     }
 
     /// Writes everything into the database file itself, as a clean end does.
@@ -207,6 +260,8 @@ struct Round<'a> {
     available: u64,
     history: [History; 3],
     gone: Vec<Entry>,
+    /// Which of the items were written, by their place.
+    added: Vec<usize>,
 }
 
 /// What a round that is on the disk has changed.
@@ -214,6 +269,7 @@ struct Committed {
     loads: Loads,
     history: [History; 3],
     gone: Vec<Entry>,
+    added: Vec<usize>,
 }
 
 impl Round<'_> {
@@ -226,7 +282,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn append(&mut self, seq: u64, item: &Item) -> Result<Fate, Trouble> {
+    fn append(&mut self, index: usize, seq: u64, item: &Item) -> Result<Fate, Trouble> {
         if self.change.has(item.id, item.destination)? {
             return Ok(Fate::Kept);
         }
@@ -235,6 +291,7 @@ impl Round<'_> {
             match self.limits.room(&self.loads, item.kind, bytes, self.available) {
                 Room::Now => break,
                 Room::Never => return Ok(Fate::NoRoom),
+                Room::Later => return Ok(Fate::Later),
                 Room::After(kind) => {
                     let Some(entry) = self.change.first_to_go(kind)? else { return Ok(Fate::NoRoom) };
                     if entry.kind == item.kind && entry.value > value_of(item) {
@@ -246,6 +303,7 @@ impl Round<'_> {
             }
         }
         self.change.insert(seq, item)?;
+        self.added.push(index);
         self.loads.of_mut(item.kind).add(bytes);
         self.available = self.available.saturating_sub(bytes);
         self.history[usize::from(item.kind.code())].accepted += 1;
@@ -253,12 +311,12 @@ impl Round<'_> {
     }
 
     fn commit(self) -> Result<Committed, Trouble> {
-        let Self { change, loads, history, gone, .. } = self;
+        let Self { change, loads, history, gone, added, .. } = self;
         for kind in Kind::ALL {
             change.add_history(kind, &history[usize::from(kind.code())])?;
         }
         change.commit()?;
-        Ok(Committed { loads, history, gone })
+        Ok(Committed { loads, history, gone, added })
     }
 
     fn remove(&mut self, entry: Entry) -> Result<(), Trouble> {

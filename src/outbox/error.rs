@@ -44,6 +44,8 @@ pub enum OutboxError {
 pub(super) enum Trouble {
     /// It may pass.
     Failed(String),
+    /// It works, but is full.
+    Full(String),
     /// What is there can't be trusted.
     Corrupt(String),
 }
@@ -55,7 +57,7 @@ impl Trouble {
 
     pub(super) fn reason(&self) -> &str {
         match self {
-            Self::Failed(reason) | Self::Corrupt(reason) => reason,
+            Self::Failed(reason) | Self::Full(reason) | Self::Corrupt(reason) => reason,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ulid::Ulid;
 
-use super::item::Destination;
+use super::item::{Destination, Item, Stored, StoredFrame};
 
 /// The end of a file's name while it is being written.
 const PART: &str = "part";
@@ -30,6 +30,16 @@ impl Frames {
 
     pub(super) fn path(&self, id: Ulid, destination: Destination) -> PathBuf {
         self.folder.join(format!("{id}.{}.jpg", destination.name()))
+    }
+
+    /// An item as it is taken out, now that it is on the disk.
+    pub(super) fn stored(&self, seq: u64, item: &Item) -> Stored {
+        let frame = match item.frame {
+            Some(_) => StoredFrame::File(self.path(item.id, item.destination)),
+            None => StoredFrame::None,
+        };
+        // Cloning shares the bytes.
+        Stored { seq, item: Item { frame: None, ..item.clone() }, frame }
     }
 
     /// Writes a frame and syncs it. It survives a power cut once [`Frames::sync`] has returned.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -10,6 +10,8 @@ use super::item::{Destination, Item, Stored};
 
 /// Most items, and bytes, that wait for the disk.
 const CAPACITY: (usize, u64) = (4096, 64 << 20);
+/// So many acknowledgements are worth a round of their own.
+pub(super) const MANY: usize = 256;
 
 /// An item on its way in.
 #[derive(Debug)]
@@ -39,8 +41,11 @@ pub(super) struct Work {
 }
 
 impl Work {
-    fn is_empty(&self) -> bool {
-        self.arrivals.is_empty() && self.acknowledged.is_empty() && self.questions.is_empty() && !self.closing
+    /// Whether somebody waits for the thread. Who is `patient` has acknowledgements already that are to be written.
+    fn is_pressing(&self, patient: bool) -> bool {
+        let acknowledged = if patient { MANY } else { 1 };
+        let asked = !self.arrivals.is_empty() || !self.questions.is_empty();
+        asked || self.closing || self.acknowledged.len() >= acknowledged
     }
 
     fn is_full(&self) -> bool {
@@ -88,7 +93,15 @@ impl Inbox {
     }
 
     pub(super) fn acknowledge(&self, seqs: impl IntoIterator<Item = u64>) {
-        self.change(|work| work.acknowledged.extend(seqs));
+        let mut work = self.lock();
+        let before = work.acknowledged.len();
+        work.acknowledged.extend(seqs);
+        // They come one by one: not each is worth waking the thread.
+        let worth = before == 0 || work.acknowledged.len() >= MANY;
+        drop(work);
+        if worth {
+            self.changed.notify_one();
+        }
     }
 
     pub(super) fn ask(&self, question: Question) {
@@ -99,19 +112,16 @@ impl Inbox {
         self.change(|work| work.closing = true);
     }
 
-    /// Takes what is there; waits while there is nothing, not longer than `patience`.
-    pub(super) fn take(&self, patience: Option<Duration>) -> Work {
+    /// Takes what is there; waits while nothing presses, at most until then. Who is `patient` lets a few acknowledgements
+    /// wait.
+    pub(super) fn take(&self, until: Option<Instant>, patient: bool) -> Work {
         let mut work = self.lock();
-        match patience {
-            None => {
-                while work.is_empty() {
-                    work = self.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-            Some(patience) => {
-                let waited = self.changed.wait_timeout_while(work, patience, |work| work.is_empty());
-                work = waited.unwrap_or_else(PoisonError::into_inner).0;
-            }
+        while !work.is_pressing(patient) {
+            work = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => break,
+                Some(left) => self.changed.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(work).unwrap_or_else(PoisonError::into_inner),
+            };
         }
         let closing = work.closing;
         std::mem::replace(&mut *work, Work { closing, ..Work::default() })
@@ -136,10 +146,24 @@ mod tests {
         assert!(push(Kind::Evidence, 9002), "it went itself");
         assert!(push(Kind::Event, 9003), "the count went");
         assert!(push(Kind::Event, 9004), "the oldest event went");
-        let work = inbox.take(None);
+        let work = inbox.take(None, false);
         let ids: Vec<_> = work.arrivals.iter().map(|arrival| arrival.item.id.random()).collect();
         let wanted: Vec<_> = (1..CAPACITY.0 as u128 - 1).chain([9003, 9004]).collect();
         assert_eq!(ids, wanted);
-        assert!(inbox.take(Some(Duration::ZERO)).is_empty());
+        assert!(!inbox.take(Some(Instant::now()), false).is_pressing(false));
+    }
+
+    #[test]
+    fn who_is_patient_lets_a_few_acknowledgements_wait_and_nothing_else() {
+        let inbox = Inbox::default();
+        inbox.acknowledge([1, 2]);
+        assert_eq!(inbox.take(Some(Instant::now()), true).acknowledged, [1, 2], "when the time is over they come");
+        inbox.acknowledge([3]);
+        assert_eq!(inbox.take(None, false).acknowledged, [3], "who is not patient has them at once");
+        inbox.acknowledge([4]);
+        inbox.push(Arrival { item: item(Kind::Event, 1), reply: None });
+        assert_eq!(inbox.take(None, true).acknowledged, [4], "they come with what presses");
+        inbox.acknowledge(0..MANY as u64);
+        assert_eq!(inbox.take(None, true).acknowledged.len(), MANY);
     }
 }

@@ -60,10 +60,12 @@ pub enum Destination {
     Broker,
     /// The store of evidence.
     Store,
+    /// Azure IoT Hub.
+    Hub,
 }
 
 impl Destination {
-    pub(super) const ALL: [Self; 2] = [Self::Broker, Self::Store];
+    pub(super) const ALL: [Self; 3] = [Self::Broker, Self::Store, Self::Hub];
 
     /// The destination's name, as in messages and file names.
     #[must_use]
@@ -71,6 +73,7 @@ impl Destination {
         match self {
             Self::Broker => "broker",
             Self::Store => "store",
+            Self::Hub => "hub",
         }
     }
 
@@ -79,6 +82,7 @@ impl Destination {
         match self {
             Self::Broker => 0,
             Self::Store => 1,
+            Self::Hub => 2,
         }
     }
 

@@ -22,7 +22,8 @@
 //!
 //! # Life cycle
 //! Items wait in memory for the outbox's thread. It makes rounds: what has come and what was acknowledged meanwhile is
-//! one transaction. In a round, frames are written, synced and renamed, their folder is synced, then rows are
+//! one transaction. Acknowledgements alone wait a tenth of a second for company: a crash meanwhile means only that their
+//! items are sent again. In a round, frames are written, synced and renamed, their folder is synced, then rows are
 //! committed: a row's frame is always there. Rows are deleted, and then their frames. A crash may leave frames
 //! without a row, which are swept at the next start, but no row without its frame.
 //!
@@ -40,6 +41,7 @@ mod inbox;
 mod item;
 mod look;
 mod quota;
+mod recent;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -224,10 +226,16 @@ impl OutboxHandle {
     }
 }
 
-/// Where the outbox is unless the configuration says so: in `$STATE_DIRECTORY` (systemd's `StateDirectory=`), else in
-/// `ocellus` in `$XDG_STATE_HOME` or `~/.local/state`.
+/// Where the outbox is unless the configuration says so: `outbox` in [`state_folder`].
 #[must_use]
 pub fn usual_folder() -> Option<PathBuf> {
+    Some(state_folder()?.join("outbox"))
+}
+
+/// Where what must survive a restart is kept: in `$STATE_DIRECTORY` (systemd's `StateDirectory=`), else in `ocellus` in
+/// `$XDG_STATE_HOME` or `~/.local/state`.
+#[must_use]
+pub fn state_folder() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let state = || {
         let own = set("XDG_STATE_HOME").map(PathBuf::from);
@@ -236,7 +244,7 @@ pub fn usual_folder() -> Option<PathBuf> {
     // systemd may name several, with colons between them: the first is ours.
     let given = std::env::var("STATE_DIRECTORY").ok().filter(|value| !value.is_empty());
     let given = given.and_then(|value| value.split(':').next().map(PathBuf::from));
-    Some(given.or_else(state)?.join("outbox"))
+    given.or_else(state)
 }
 
 /// Takes the outbox for this process, for as long as the file is open. None where another has it.

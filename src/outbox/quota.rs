@@ -3,6 +3,9 @@
 //! The order of eviction: the least valuable evidence, of equally valuable evidence the oldest; then the oldest
 //! counts; then the oldest events. Nothing is evicted for an item of lesser kind, nor for evidence of lesser
 //! value: then it is the new item that is not taken.
+//!
+//! Where it is not a limit that is reached but the disk that is filled, by whomever, no event goes for another and no
+//! count for another: what is new waits in memory until there is space.
 
 use super::item::Kind;
 
@@ -84,11 +87,16 @@ impl Limits {
         if kind == Kind::Evidence && !loads.of(kind).takes(bytes, own) {
             return if loads.of(kind).items > 0 { Room::After(kind) } else { Room::Never };
         }
-        if loads.total().takes(bytes, &self.total) && bytes <= available {
-            return Room::Now;
+        let first = Kind::ALL.into_iter().find(|other| loads.of(*other).items > 0);
+        if !loads.total().takes(bytes, &self.total) {
+            return first.filter(|first| *first <= kind).map_or(Room::Never, Room::After);
         }
-        let lesser = Kind::ALL.into_iter().filter(|other| *other <= kind);
-        lesser.into_iter().find(|other| loads.of(*other).items > 0).map_or(Room::Never, Room::After)
+        match first {
+            _ if bytes <= available => Room::Now,
+            Some(first) if first < kind || (first == kind && kind == Kind::Evidence) => Room::After(first),
+            _ if kind == Kind::Evidence => Room::Never,
+            _ => Room::Later,
+        }
     }
 }
 
@@ -101,6 +109,8 @@ pub(super) enum Room {
     After(Kind),
     /// There is nothing that may go for it.
     Never,
+    /// The disk is full; it would fit otherwise.
+    Later,
 }
 
 #[cfg(test)]
@@ -161,8 +171,22 @@ mod tests {
     #[test]
     fn what_the_disk_does_not_give_is_not_taken() {
         let limits = limits();
-        assert_eq!(limits.room(&loads(1, 0, 1), Kind::Event, 100, 99), Room::After(Kind::Evidence));
-        assert_eq!(limits.room(&Loads::default(), Kind::Event, 100, 99), Room::Never);
+        let room = |loads, kind| limits.room(&loads, kind, 100, 99);
+        assert_eq!(room(loads(1, 0, 1), Kind::Event), Room::After(Kind::Evidence));
+        assert_eq!(room(loads(0, 2, 1), Kind::Event), Room::After(Kind::Count));
+        assert_eq!(room(loads(1, 2, 1), Kind::Evidence), Room::After(Kind::Evidence));
+        assert_eq!(room(loads(0, 2, 1), Kind::Evidence), Room::Never);
         assert_eq!(limits.room(&Loads::default(), Kind::Event, 100, 100), Room::Now);
+    }
+
+    #[test]
+    fn of_what_matters_nothing_goes_because_others_fill_the_disk() {
+        let limits = limits();
+        let room = |loads, kind| limits.room(&loads, kind, 100, 99);
+        assert_eq!(room(loads(0, 0, 5), Kind::Event), Room::Later);
+        assert_eq!(room(Loads::default(), Kind::Event), Room::Later);
+        assert_eq!(room(loads(0, 2, 5), Kind::Count), Room::Later);
+        // A limit is a limit, whatever the disk.
+        assert_eq!(room(loads(0, 0, 10), Kind::Event), Room::After(Kind::Event));
     }
 }

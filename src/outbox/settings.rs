@@ -5,7 +5,20 @@ use std::sync::Arc;
 
 use super::{Limits, Load, Outbox, OutboxError, usual_folder};
 use crate::clock::Clock;
-use crate::config::OutboxConfig;
+use crate::config::{Config, OutboxConfig};
+
+impl Config {
+    /// The audit log's folder.
+    ///
+    /// # Errors
+    /// When neither the configuration nor the environment names one.
+    pub fn audit_folder(&self) -> Result<PathBuf, OutboxError> {
+        match &self.privacy.audit {
+            Some(path) => Ok(path.clone()),
+            None => Ok(self.outbox.folder()?.with_file_name("audit")),
+        }
+    }
+}
 
 impl OutboxConfig {
     /// The outbox's folder.

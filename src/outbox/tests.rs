@@ -42,6 +42,15 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(ManualClock::new(at(0)))
 }
 
+/// Waits until it is so.
+async fn until(handle: &OutboxHandle, what: &str, holds: impl Fn(&Status) -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !holds(&handle.status()) {
+        assert!(std::time::Instant::now() < end, "never: {what}: {:?}", handle.status());
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 mod disk_model;
 mod order;
 mod power;

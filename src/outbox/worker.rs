@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::disk::{Disk, Fate, FreeSpace};
 use super::error::Trouble;
-use super::inbox::{Arrival, Question, Work};
+use super::inbox::{Arrival, MANY, Question, Work};
 use super::item::{Destination, Item, Stored, StoredFrame};
 use super::quota::Limits;
 use super::{Shared, lock};
@@ -22,6 +22,8 @@ use crate::clock::Clock;
 const PENDING: (usize, u64) = (4096, 64 << 20);
 /// Most items that are written in one round.
 const ROUND: usize = 1024;
+/// How long acknowledgements wait for something to be written with. A crash meanwhile means that they are sent again.
+const LINGER: Duration = Duration::from_millis(100);
 /// The first wait before the disk is tried again, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
@@ -46,8 +48,12 @@ pub(super) struct Worker {
     pending_bytes: u64,
     /// Acknowledged and still on the disk.
     acknowledged: BTreeSet<u64>,
+    /// When they are written, whether or not anything else is.
+    due: Option<Instant>,
     next: u64,
     trouble: Option<String>,
+    /// Whether the disk is to be opened anew before it is used.
+    suspect: bool,
     backoff: Backoff,
     retry_at: Instant,
     overflowing: bool,
@@ -67,8 +73,10 @@ impl Worker {
             replies: VecDeque::new(),
             pending_bytes: 0,
             acknowledged: BTreeSet::new(),
+            due: None,
             next,
             trouble: None,
+            suspect: false,
             backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             retry_at: Instant::now(),
             overflowing: false,
@@ -80,11 +88,12 @@ impl Worker {
         self.write();
         self.report();
         loop {
-            let patience = self.trouble.is_some().then(|| self.retry_at.saturating_duration_since(Instant::now()));
-            let Work { arrivals, acknowledged, questions, closing, .. } = self.shared.inbox.take(patience);
+            let until = [self.due, self.trouble.as_ref().map(|_| self.retry_at)].into_iter().flatten().min();
+            let Work { arrivals, acknowledged, questions, closing, .. } =
+                self.shared.inbox.take(until, self.due.is_some());
             self.accept(arrivals);
             self.forget(acknowledged);
-            if self.trouble.is_none() || closing || Instant::now() >= self.retry_at {
+            if self.is_time_to_write() || closing {
                 self.write();
             }
             self.report();
@@ -96,6 +105,15 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    fn is_time_to_write(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self.due.take_if(|due| *due <= now).is_some();
+        if self.trouble.is_some() {
+            return self.retry_at <= now;
+        }
+        due || !self.pending.is_empty() || self.acknowledged.len() >= MANY
     }
 
     fn accept(&mut self, arrivals: VecDeque<Arrival>) {
@@ -126,6 +144,9 @@ impl Worker {
 
     /// Notes what was acknowledged. What is only in memory is done with at once.
     fn forget(&mut self, acknowledged: Vec<u64>) {
+        if !acknowledged.is_empty() {
+            self.due.get_or_insert(Instant::now() + LINGER);
+        }
         for seq in acknowledged {
             match self.pending.binary_search_by_key(&seq, |(seq, _)| *seq) {
                 Ok(index) => {
@@ -143,6 +164,7 @@ impl Worker {
 
     /// Brings everything to the disk, or notes why that can't be.
     fn write(&mut self) {
+        self.due = None;
         if self.place.is_none() {
             self.acknowledged.clear();
             return;
@@ -158,8 +180,9 @@ impl Worker {
     }
 
     fn try_write(&mut self) -> Result<(), Trouble> {
-        if self.disk.is_none() || self.trouble.is_some() {
+        if self.disk.is_none() || self.suspect {
             self.open()?;
+            self.suspect = false;
         }
         loop {
             let Some(disk) = &mut self.disk else { return Ok(()) };
@@ -189,6 +212,9 @@ impl Worker {
                 }
             }
             self.note_overflow(lost);
+            if outcome.full {
+                return self.disk.as_ref().map_or(Ok(()), |disk| Err(disk.fullness()));
+            }
         }
     }
 
@@ -236,6 +262,7 @@ impl Worker {
     }
 
     fn note_trouble(&mut self, trouble: &Trouble) {
+        self.suspect = !matches!(trouble, Trouble::Full(_));
         self.retry_at = Instant::now() + self.backoff.wait();
         let reason = trouble.reason().to_owned();
         if self.trouble.as_ref() != Some(&reason)
@@ -300,7 +327,7 @@ impl Worker {
         } else {
             self.pending.front().map_or(0, |(seq, _)| *seq - 1)
         };
-        let seen = self.disk.as_ref().and_then(|disk| Some((disk.loads(), disk.history().ok()?, disk.oldest().ok()?)));
+        let seen = self.disk.as_ref().and_then(|disk| Some((disk.loads(), disk.history(), disk.oldest().ok()?)));
         let oldest_in_memory = self.pending.front().map(|(_, item)| item.created_at);
         self.shared.change_status(|status| {
             status.trouble.clone_from(&self.trouble);

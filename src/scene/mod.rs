@@ -10,6 +10,7 @@
 //! out of the picture, it is gone: `end`. What it did with lines before it was believed counts from then on.
 
 mod assign;
+mod counts;
 pub(crate) mod geometry;
 mod ids;
 mod labels;
@@ -30,8 +31,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use self::counts::Kept;
 pub use self::ids::Ids;
-pub use self::labels::unknown_labels;
+pub use self::labels::{UnknownLabel, unknown_labels};
 use self::line::{LineRule, Passage};
 use self::report::{Header, Life};
 use self::rules::{Filter, Line, Zone};
@@ -40,7 +42,7 @@ use self::tracker::{Followed, Tracker, aspect};
 use self::zone::{Visit, ZoneRule};
 use crate::config::{EventChoice, LineConfig, TrackConfig, ZoneConfig};
 use crate::detection::Detections;
-use crate::event::{Count, Event, EventType, LineEvent, ZoneChange, ZoneEvent};
+use crate::event::{Count, Counted, Event, EventType, LineEvent, ZoneChange, ZoneEvent};
 
 /// What a frame brought about.
 #[derive(Debug)]
@@ -65,8 +67,8 @@ pub struct Scene {
     /// By track number: those that are believed, and those that may be.
     watched: BTreeMap<u64, Watched>,
     ids: Ids,
-    /// When counting began.
-    since: Option<DateTime<Utc>>,
+    /// Whether a frame came.
+    begun: bool,
     /// Who the last message was from.
     header: Option<Header>,
     /// The time of the last frame.
@@ -108,7 +110,7 @@ impl Scene {
             shape: Shape::default(),
             watched: BTreeMap::new(),
             ids,
-            since: None,
+            begun: false,
             header: None,
             last: Duration::ZERO,
         })
@@ -118,9 +120,11 @@ impl Scene {
     pub fn step(&mut self, mut detections: Detections, at: Duration) -> Step {
         let now = detections.frame.captured_at;
         let mut news = News { header: Header::of(&detections), at: now, ..News::default() };
-        if self.since.is_none() {
-            self.since = Some(now);
+        if !self.begun {
+            self.begun = true;
             news.all_counts = true;
+            self.zones.iter_mut().for_each(|zone| _ = zone.since.get_or_insert(now));
+            self.lines.iter_mut().for_each(|line| _ = line.since.get_or_insert(now));
         }
         self.header = Some(news.header.clone());
         self.last = at.max(self.last);
@@ -323,10 +327,12 @@ impl Scene {
         let zones = self.zones.iter().enumerate().filter(|(i, _)| changed(&news.zones, *i));
         let lines = self.lines.iter().enumerate().filter(|(i, _)| changed(&news.lines, *i));
         let counted = zones
-            .map(|(_, zone)| (&zone.scope.name, zone.counted()))
-            .chain(lines.map(|(_, line)| (&line.scope.name, line.counted())));
-        let since = self.since.unwrap_or(news.at);
-        let counts = counted.map(|(rule, counted)| news.header.count(rule, counted, since, news.at)).collect();
+            .map(|(_, zone)| (&zone.scope.name, zone.since, zone.counted()))
+            .chain(lines.map(|(_, line)| (&line.scope.name, line.since, line.counted())));
+        let count = |(rule, since, counted): (&String, Option<DateTime<Utc>>, Counted)| {
+            news.header.count(rule, counted, since.unwrap_or(news.at), news.at)
+        };
+        let counts = counted.map(count).collect();
         (events, counts)
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::geometry::{Point, Polygon};
 use super::line::LineRule;
 use super::tracker::Strength;
@@ -51,11 +53,24 @@ impl Scope {
     }
 
     fn count(&self, tally: &mut Tally, label: &str) {
-        tally.total += 1;
-        *tally.labels.entry(label.to_owned()).or_default() += 1;
+        self.add(tally, label, 1);
+    }
+
+    fn add(&self, tally: &mut Tally, label: &str, times: u64) {
+        tally.total += times;
+        *tally.labels.entry(label.to_owned()).or_default() += times;
         if let Some(group) = self.group(label) {
-            *tally.groups.entry(group.to_string()).or_default() += 1;
+            *tally.groups.entry(group.to_string()).or_default() += times;
         }
+    }
+
+    /// A tally that goes on from an earlier one, its labels in the groups that there are now.
+    fn resumed(&self, earlier: &Tally) -> Tally {
+        let mut tally = self.tally();
+        for (label, times) in &earlier.labels {
+            self.add(&mut tally, label, *times);
+        }
+        tally
     }
 }
 
@@ -64,6 +79,8 @@ impl Scope {
 pub(super) struct Zone {
     pub(super) scope: Scope,
     config: ZoneConfig,
+    /// When counting began.
+    pub(super) since: Option<DateTime<Utc>>,
     pub(super) present: u64,
     pub(super) entered: Tally,
 }
@@ -71,7 +88,7 @@ pub(super) struct Zone {
 impl Zone {
     pub(super) fn new(config: &ZoneConfig) -> Self {
         let scope = Scope::new(&config.name, config.labels.as_ref(), config.anchor, &config.groups);
-        Self { entered: scope.tally(), scope, config: config.clone(), present: 0 }
+        Self { entered: scope.tally(), scope, config: config.clone(), since: None, present: 0 }
     }
 
     /// The rule for frames of this shape.
@@ -97,6 +114,18 @@ impl Zone {
     pub(super) fn counted(&self) -> Counted {
         Counted::Zone { present: self.present, entered: self.entered.clone() }
     }
+
+    /// Goes on from an earlier count, unless that is a line's. Nothing is inside yet.
+    pub(super) fn resume(&mut self, since: DateTime<Utc>, counted: &Counted) {
+        if let Counted::Zone { entered, .. } = counted {
+            (self.since, self.entered) = (Some(since), self.scope.resumed(entered));
+        }
+    }
+
+    /// Begins counting anew. What is inside stays inside.
+    pub(super) fn reset(&mut self, now: DateTime<Utc>) {
+        (self.since, self.entered) = (Some(now), self.scope.tally());
+    }
 }
 
 /// A line.
@@ -104,6 +133,8 @@ impl Zone {
 pub(super) struct Line {
     pub(super) scope: Scope,
     config: LineConfig,
+    /// When counting began.
+    pub(super) since: Option<DateTime<Utc>>,
     crossed: BTreeMap<Direction, Tally>,
 }
 
@@ -111,7 +142,7 @@ impl Line {
     /// A line of a configuration that was checked: it has two ends.
     pub(super) fn new(config: &LineConfig) -> Self {
         let scope = Scope::new(&config.name, config.labels.as_ref(), config.anchor, &config.groups);
-        let mut line = Self { scope, config: config.clone(), crossed: BTreeMap::new() };
+        let mut line = Self { scope, config: config.clone(), since: None, crossed: BTreeMap::new() };
         line.crossed = line.rule(1.0).counted().map(|direction| (direction, line.scope.tally())).collect();
         line
     }
@@ -134,6 +165,25 @@ impl Line {
 
     pub(super) fn counted(&self) -> Counted {
         Counted::Line { crossed: self.crossed.clone() }
+    }
+
+    /// Goes on from an earlier count, unless that is a zone's, in the directions that count now.
+    pub(super) fn resume(&mut self, since: DateTime<Utc>, counted: &Counted) {
+        let Counted::Line { crossed } = counted else { return };
+        self.since = Some(since);
+        for (direction, tally) in &mut self.crossed {
+            if let Some(earlier) = crossed.get(direction) {
+                *tally = self.scope.resumed(earlier);
+            }
+        }
+    }
+
+    /// Begins counting anew.
+    pub(super) fn reset(&mut self, now: DateTime<Utc>) {
+        self.since = Some(now);
+        for tally in self.crossed.values_mut() {
+            *tally = self.scope.tally();
+        }
     }
 }
 

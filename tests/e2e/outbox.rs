@@ -1,9 +1,11 @@
 //! Whatever is killed: what the outbox has kept arrives, each under one id.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,14 +15,14 @@ use serde_json::Value;
 use crate::peers::{Mosquitto, Running, ocellus, run, text, until};
 
 /// A way to the broker that can be closed, so that nothing reaches a broker to which nobody has subscribed yet.
-struct Gate {
-    port: u16,
+pub struct Gate {
+    pub port: u16,
     open: Arc<AtomicBool>,
     ways: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Gate {
-    fn to(broker: u16) -> Self {
+    pub fn to(broker: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (open, ways) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<Vec<TcpStream>>>::default());
@@ -40,7 +42,7 @@ impl Gate {
         gate
     }
 
-    fn close(&self) {
+    pub fn close(&self) {
         let mut ways = self.ways.lock().unwrap();
         self.open.store(false, Ordering::Relaxed);
         for way in ways.drain(..) {
@@ -48,7 +50,7 @@ impl Gate {
         }
     }
 
-    fn open(&self) {
+    pub fn open(&self) {
         self.open.store(true, Ordering::Relaxed);
     }
 }
@@ -130,41 +132,53 @@ impl Random {
     }
 }
 
-/// A node on a simulated line, with its outbox.
-struct Node {
+/// Cameras of a node: so many that events come quickly.
+const LINES: u64 = 4;
+
+/// A node with simulated lines, with its outbox.
+pub struct Node {
     config: PathBuf,
     state: PathBuf,
-    kept: BTreeSet<String>,
+    pub kept: BTreeSet<String>,
 }
 
 impl Node {
-    fn new(folder: &Path, port: u16, more: &str) -> Self {
-        let (config, state) = (folder.join("ocellus.toml"), folder.join("outbox"));
+    /// A node whose configuration lies in a folder and whose outbox is in another, with further settings for it.
+    pub fn new(folder: &Path, port: u16, state: &Path, outbox: &str) -> Self {
+        let (config, state) = (folder.join("ocellus.toml"), state.to_owned());
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor");
-        let text = format!(
+        let mut text = format!(
             "site = \"plant-7\"\nnode = \"edge-01\"\ndevice = \"cpu\"\n\
              [mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n\
-             [outbox]\npath = {state:?}\nreserve_mib = 1\n\
-             [models.parts]\npath = {package:?}\n\
-             [cameras.line]\nsource = \"sim:conveyor?seed=3&fps=30&width=320&height=180\"\n[cameras.line.track]\n{more}"
+             [outbox]\npath = {state:?}\n{outbox}\n\
+             [models.parts]\npath = {package:?}\n"
         );
+        for seed in 1..=LINES {
+            let source = format!("sim:conveyor?seed={seed}&fps=30&width=320&height=180");
+            writeln!(text, "[cameras.line-{seed}]\nsource = \"{source}\"\n[cameras.line-{seed}.track]").unwrap();
+        }
         std::fs::write(&config, text).unwrap();
         Self { config, state, kept: BTreeSet::new() }
     }
 
-    fn start(&self) -> Running {
+    /// What starts it.
+    pub fn command(&self) -> Command {
         let mut command = ocellus();
         command.env("RUST_LOG", "ocellus::outbox=trace,ocellus=info").args(["run", "--config"]).arg(&self.config);
-        Running::start(&mut command)
+        command
     }
 
-    fn take_the_camera_away(&self) {
+    fn start(&self) -> Running {
+        Running::start(&mut self.command())
+    }
+
+    pub fn take_the_cameras_away(&self) {
         let text = std::fs::read_to_string(&self.config).unwrap();
         std::fs::write(&self.config, text.split("[cameras").next().unwrap()).unwrap();
     }
 
     /// Notes what the outbox says it has kept, from a line of the log.
-    fn hear(&mut self, line: &str) -> bool {
+    pub fn hear(&mut self, line: &str) -> bool {
         let Some((_, id)) = line.split_once("Kept. id=") else { return false };
         self.kept.insert(id.split_whitespace().next().unwrap().to_owned());
         true
@@ -176,7 +190,7 @@ impl Node {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    fn waiting(&self) -> u64 {
+    pub fn waiting(&self) -> u64 {
         self.status()["kinds"]["event"]["waiting"].as_u64().unwrap()
     }
 }
@@ -187,6 +201,8 @@ struct Received {
     ids: BTreeSet<String>,
     /// By what happened: what an event says but for its id.
     happened: BTreeMap<String, BTreeSet<String>>,
+    /// Ids that came more than once, as after a crash between a message and its acknowledgement.
+    again: BTreeSet<String>,
 }
 
 impl Received {
@@ -194,7 +210,9 @@ impl Received {
         for mut event in events {
             let Some(Value::String(id)) = event.as_object_mut().unwrap().remove("id") else { panic!("no id: {event}") };
             self.happened.entry(event.to_string()).or_default().insert(id.clone());
-            self.ids.insert(id);
+            if !self.ids.insert(id.clone()) {
+                self.again.insert(id);
+            }
         }
     }
 }
@@ -208,7 +226,7 @@ fn every_event_that_was_kept_arrives_under_one_id() {
     let mut broker = Mosquitto::with("max_inflight_messages 0\nmax_queued_messages 0");
     let gate = Gate::to(broker.port);
     let folder = tempfile::tempdir().unwrap();
-    let mut node = Node::new(folder.path(), gate.port, "");
+    let mut node = Node::new(folder.path(), gate.port, &folder.path().join("outbox"), "reserve_mib = 1");
     let (mut random, mut received) = (Random(1), Received::default());
     let mut witness = Witness::on(broker.port);
     for round in 0..kills() {
@@ -238,7 +256,7 @@ fn every_event_that_was_kept_arrives_under_one_id() {
         }
     }
     // The last one only delivers.
-    node.take_the_camera_away();
+    node.take_the_cameras_away();
     let running = node.start();
     until("nothing waits", || node.waiting() == 0);
     let (status, said) = running.terminate();
@@ -246,6 +264,14 @@ fn every_event_that_was_kept_arrives_under_one_id() {
     broker.kill();
     received.take(witness.events());
 
+    println!(
+        "{} kills of ocellus, {} of mosquitto; {} events were kept, {} came, {} of them more than once",
+        kills(),
+        kills() / 5,
+        node.kept.len(),
+        received.ids.len(),
+        received.again.len(),
+    );
     assert!(node.kept.len() as u64 > kills() * 4, "only {} events were kept", node.kept.len());
     let lost: Vec<_> = node.kept.difference(&received.ids).collect();
     assert!(lost.is_empty(), "{} of {} events are lost: {lost:?}", lost.len(), node.kept.len());

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::config::ShipConfig;
 use crate::evidence::Record;
 use crate::evidence::select::tests::scored;
 use crate::ship::{ShipError, Store};
@@ -14,7 +15,13 @@ const BOLT: [f32; 4] = [0.1, 0.1, 0.2, 0.2];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn config() -> EvidenceConfig {
-    EvidenceConfig { store: String::new(), band: [0.3, 0.6], flicker: true, per_minute: 6000 }
+    EvidenceConfig {
+        store: String::new(),
+        band: [0.3, 0.6],
+        flicker: true,
+        per_minute: 6000,
+        ship: ShipConfig::default(),
+    }
 }
 
 fn clock() -> ManualClock {
@@ -74,34 +81,11 @@ async fn what_is_worth_it_is_in_the_store_and_what_is_not_is_not() {
     assert_eq!(record.detections.frame.seq, 3);
     // The clock stands at the epoch, and so does the time in the id.
     assert_eq!(ulid::Ulid::from_string(&record.id).expect("a ULID").timestamp_ms(), 0);
-    let picture = records[0].with_file_name(&record.image.file);
-    assert_eq!(std::fs::metadata(&picture).expect("a picture").len(), record.image.bytes);
+    let image = record.image.expect("a picture");
+    let picture = records[0].with_file_name(&image.file);
+    assert_eq!(std::fs::metadata(&picture).expect("a picture").len(), image.bytes);
     let below = records[0].strip_prefix(folder.path()).expect("inside").display().to_string();
     assert!(below.starts_with("evidence/dt=1970-01-01/site=plant-7/camera=line3/"), "{below}");
-}
-
-#[tokio::test]
-async fn a_store_in_trouble_is_tried_again_until_it_keeps() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let root = folder.path().join("store");
-    let keeper = Keeper::start(&config(), open(&root), Arc::new(clock()));
-    let handle = keeper.handle();
-    // As when the disk is pulled out: a file is in its place.
-    std::fs::remove_dir(&root).expect("empty");
-    std::fs::write(&root, "").expect("written");
-    for seq in 0..3 {
-        handle.offer(&unsure(seq));
-    }
-    eventually("the first was tried in vain", || handle.last_error().is_some()).await;
-    let error = handle.last_error().expect("an error");
-    assert!(error.contains(&root.display().to_string()), "{error}");
-    assert_eq!((handle.kept(), handle.dropped()), (0, 0));
-    std::fs::remove_file(&root).expect("removed");
-    eventually("all are kept", || handle.kept() == 3).await;
-    assert_eq!(handle.last_error(), None);
-    assert_eq!(handle.dropped(), 0);
-    assert_eq!((files(&root, "jpg").len(), files(&root, "json").len()), (3, 3));
-    assert_eq!(keeper.close(PATIENCE).await, 0);
 }
 
 /// A sink whose door can be shut.
@@ -134,7 +118,7 @@ async fn what_waits_is_bounded_and_what_has_no_room_is_counted() {
 }
 
 #[tokio::test]
-async fn pictures_that_wait_for_the_store_are_bounded_too() {
+async fn pictures_that_wait_for_the_sink_are_bounded_too() {
     let open = Arc::new(AtomicBool::new(false));
     let keeper = Keeper::start(&config(), Door(Arc::clone(&open)), Arc::new(clock()));
     let handle = keeper.handle();
@@ -143,7 +127,7 @@ async fn pictures_that_wait_for_the_store_are_bounded_too() {
         handle.offer(&unsure(seq));
         eventually("it is being compressed", || keeper.shared.raw.len() == 0).await;
     }
-    // One is in the hands of the store.
+    // One is in the hands of the sink.
     eventually("there is room for so many", || handle.dropped() == offered - COMPRESSED as u64 - 1).await;
     open.store(true, Ordering::Relaxed);
     assert_eq!(keeper.close(PATIENCE).await, 0);
@@ -151,12 +135,8 @@ async fn pictures_that_wait_for_the_store_are_bounded_too() {
 }
 
 #[tokio::test]
-async fn what_is_not_stored_before_the_end_is_said() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let root = folder.path().join("store");
-    let keeper = Keeper::start(&config(), open(&root), Arc::new(clock()));
-    std::fs::remove_dir(&root).expect("empty");
-    std::fs::write(&root, "").expect("written");
+async fn what_is_not_kept_before_the_end_is_said() {
+    let keeper = Keeper::start(&config(), Door(Arc::default()), Arc::new(clock()));
     let handle = keeper.handle();
     for seq in 0..3 {
         handle.offer(&unsure(seq));
@@ -189,4 +169,54 @@ impl Sink for Refuses {
         }
         self.0.keep(item).await
     }
+}
+
+#[tokio::test]
+async fn a_frame_that_was_asked_for_is_kept_whatever_the_limits_say_and_who_asked_hears_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Nothing is worth it by itself.
+    let config = EvidenceConfig { band: [0.0, 0.0], flicker: false, per_minute: 1, ..config() };
+    let keeper = Keeper::start(&config, open(folder.path()), Arc::new(clock()));
+    let handle = keeper.handle();
+    let mut answers = Vec::new();
+    for seq in 0..3 {
+        let (asked, kept) = oneshot::channel();
+        let (too, heard) = oneshot::channel();
+        handle.keep(&scored(seq, &[("bolt", 0.9, BOLT)]), vec![asked, too]);
+        answers.push((kept.await.expect("an answer").expect("kept"), heard.await.expect("an answer").expect("kept")));
+    }
+    assert_eq!(keeper.close(PATIENCE).await, 0);
+    let records = files(folder.path(), "json");
+    let records: Vec<Record> = records
+        .iter()
+        .map(|path| serde_json::from_slice(&std::fs::read(path).expect("read")).expect("a record"))
+        .collect();
+    for (id, same) in &answers {
+        assert_eq!(id, same);
+        let record = records.iter().find(|record| record.id == *id).expect("it is in the store");
+        assert_eq!((&record.reason, record.value), (&Reason::Operator, 1.0));
+    }
+    assert_eq!(records.len(), 3);
+}
+
+#[tokio::test]
+async fn who_asked_for_a_frame_hears_why_it_is_not_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keeper = Keeper::start(&config(), Refuses(open(folder.path())), Arc::new(clock()));
+    let (asked, refused) = oneshot::channel();
+    keeper.handle().keep(&scored(0, &[]), vec![asked]);
+    let reason = refused.await.expect("an answer").expect_err("the store refuses it");
+    assert!(reason.contains("for the test"), "{reason}");
+    // Others give way to it, and it gives way to those that were asked for later.
+    let keeper = Keeper::start(&config(), Door(Arc::default()), Arc::new(clock()));
+    let (asked, lost) = oneshot::channel();
+    keeper.handle().keep(&scored(0, &[]), vec![asked]);
+    for seq in 1..=RAW as u64 {
+        keeper.handle().offer(&unsure(seq));
+    }
+    assert_eq!(keeper.handle().dropped(), 1, "not the one that was asked for");
+    for seq in 10..10 + RAW as u64 {
+        keeper.handle().keep(&scored(seq, &[]), Vec::new());
+    }
+    assert_eq!(lost.await.expect("an answer"), Err("there is no room for it".to_owned()));
 }

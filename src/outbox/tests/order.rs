@@ -35,6 +35,7 @@ async fn what_was_kept_is_there_after_a_restart_until_it_is_acknowledged() {
     assert_eq!(evidence[3].item, Item { frame: None, ..wanted });
     handle.acknowledge(evidence.iter().map(|stored| stored.seq));
     assert!(handle.read(Destination::Store, 0, 10).await.is_empty());
+    until(&handle, "they leave the disk", |status| status.history[0].delivered == 5).await;
     let left = std::fs::read_dir(folder.path().join("frames")).expect("a folder").count();
     assert_eq!(left, 0, "acknowledged frames are removed");
     let history = handle.status().history;
@@ -143,4 +144,40 @@ async fn others_may_look_into_it_meanwhile() {
     .expect("readable");
     assert_eq!(numbers(&seen), (0..300).chain([1]).collect::<Vec<_>>());
     assert!(matches!(Look::open(&folder.path().join("frames")), Err(OutboxError::Absent { .. })));
+}
+
+/// Who takes items out as they come has them from memory: they are those on the disk.
+#[tokio::test]
+async fn what_is_read_as_it_comes_is_what_is_on_the_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let items = |items| Load { items, bytes: 1 << 30 };
+    let limits = Limits { total: items(40), evidence: items(10), reserve: 0 };
+    let outbox = Outbox::start(folder.path(), limits, clock()).expect("started");
+    let handle = outbox.handle();
+    assert!(handle.keep(item(Kind::Event, 0)).await);
+    let start = *handle.visible().borrow();
+    // Some twice, some evicted by others, some acknowledged.
+    for n in 1..60 {
+        let kind = if n % 3 == 0 { Kind::Evidence } else { Kind::Event };
+        handle.keep(item(kind, n - n % 7 / 6)).await;
+        if n % 10 == 0 {
+            let first = handle.read(Destination::Broker, start, 1).await;
+            handle.acknowledge(first.iter().map(|stored| stored.seq));
+        }
+    }
+    let mut seen = Vec::new();
+    for destination in Destination::ALL {
+        seen.extend(handle.read(destination, start, 100).await);
+    }
+    assert!(seen.len() > 30, "{}", seen.len());
+    outbox.close();
+    let look = Look::open(folder.path()).expect("readable");
+    let mut on_disk = Vec::new();
+    look.each(|stored| {
+        on_disk.push(stored.clone());
+        Ok::<_, OutboxError>(())
+    })
+    .expect("readable");
+    on_disk.retain(|stored| stored.seq > start);
+    assert_eq!(seen, on_disk);
 }

@@ -3,14 +3,6 @@
 use super::*;
 use crate::outbox::disk::FreeSpace;
 
-async fn until(handle: &OutboxHandle, what: &str, holds: impl Fn(&Status) -> bool) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !holds(&handle.status()) {
-        assert!(std::time::Instant::now() < end, "never: {what}: {:?}", handle.status());
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-}
-
 async fn waiting(handle: &OutboxHandle) -> Vec<u64> {
     let items = handle.read(Destination::Broker, 0, 10_000).await;
     items.iter().map(|stored| u64::try_from(stored.item.id.random()).expect("small")).collect()
@@ -74,6 +66,10 @@ async fn what_turns_out_to_be_corrupt_while_it_runs_is_set_aside_too() {
         handle.append(item(Kind::Event, n));
     }
     assert!(handle.keep(item(Kind::Event, 500)).await);
+    outbox.close();
+    // What was there before the start is read from the disk.
+    let outbox = Outbox::start(folder.path(), roomy(), clock()).expect("started");
+    let handle = outbox.handle();
     let other = rusqlite::Connection::open(folder.path().join("outbox.db")).expect("opened");
     other.execute_batch("UPDATE items SET kind = 77").expect("changed");
     assert!(waiting(&handle).await.is_empty());
@@ -146,4 +142,42 @@ async fn the_reserve_of_the_disk_is_not_touched() {
     let left = handle.read(Destination::Store, 0, 10).await;
     assert!(left.len() < 3, "{left:?}");
     assert_eq!(waiting(&handle).await, [1, 2]);
+}
+
+/// Others fill the disk and nothing is there that may go: events wait in memory, none goes for another.
+#[tokio::test]
+async fn while_others_fill_the_disk_events_wait_in_memory_and_are_delivered_from_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let free = Arc::new(Mutex::new(1_u64 << 30));
+    let space: FreeSpace = {
+        let free = Arc::clone(&free);
+        Arc::new(move |_| Ok(*free.lock().expect("no panic")))
+    };
+    let limits = Limits { reserve: 16 << 20, ..roomy() };
+    let place = Place { folder: folder.path().to_owned(), limits, free: space };
+    let outbox = Outbox::start_in(place, clock()).expect("started");
+    let handle = outbox.handle();
+    for n in 0..10 {
+        assert!(handle.keep(item(Kind::Event, n)).await);
+    }
+    *free.lock().expect("no panic") = 15 << 20;
+    for n in 10..30 {
+        handle.append(item(Kind::Event, n));
+    }
+    until(&handle, "it is told", |status| status.trouble.is_some() && status.in_memory == 20).await;
+    let trouble = handle.status().trouble.expect("told");
+    assert_eq!(trouble, "the disk is full: no more is free than the 16 MiB of `reserve_mib`");
+    assert_eq!(waiting(&handle).await, (0..30).collect::<Vec<_>>(), "in order, from disk and memory");
+    // What is acknowledged leaves the disk, and others take its place.
+    let first = handle.read(Destination::Broker, 0, 12).await;
+    handle.acknowledge(first.iter().map(|stored| stored.seq));
+    until(&handle, "it is gone", |status| status.history[2].delivered == 10 && status.in_memory < 18).await;
+    assert_eq!(waiting(&handle).await, (12..30).collect::<Vec<_>>());
+    *free.lock().expect("no panic") = 1 << 30;
+    until(&handle, "it is on the disk", |status| status.trouble.is_none() && status.in_memory == 0).await;
+    let status = handle.status();
+    assert_eq!((status.dropped, status.evicted, status.delivered_from_memory), (0, 0, 2));
+    outbox.close();
+    let outbox = Outbox::start(folder.path(), roomy(), clock()).expect("started");
+    assert_eq!(waiting(&outbox.handle()).await, (12..30).collect::<Vec<_>>());
 }

@@ -40,14 +40,14 @@ fn at(label: &str, score: f32, x: f32) -> Object {
 }
 
 #[derive(Default)]
-struct Told {
-    messages: Vec<Detections>,
-    events: Vec<Event>,
-    counts: Vec<Count>,
+pub(super) struct Told {
+    pub(super) messages: Vec<Detections>,
+    pub(super) events: Vec<Event>,
+    pub(super) counts: Vec<Count>,
 }
 
 /// Runs frames of 100 ms through a scene, and then ends it.
-fn run(scene: &mut Scene, frames: impl IntoIterator<Item = Vec<Object>>) -> Told {
+pub(super) fn run(scene: &mut Scene, frames: impl IntoIterator<Item = Vec<Object>>) -> Told {
     let mut told = Told::default();
     for (seq, objects) in (0..).zip(frames) {
         let step = scene.step(frame(seq, seq * 100, objects), Duration::from_millis(seq * 100));
@@ -62,12 +62,12 @@ fn run(scene: &mut Scene, frames: impl IntoIterator<Item = Vec<Object>>) -> Told
 }
 
 /// A thing that moves from left to right over the whole picture in four seconds, and is gone.
-fn pass(label: &'static str) -> impl Iterator<Item = Vec<Object>> {
+pub(super) fn pass(label: &'static str) -> impl Iterator<Item = Vec<Object>> {
     let there = (0..40_u8).map(move |i| vec![at(label, 0.6 + f32::from(i) / 200.0, 0.025 * f32::from(i))]);
     there.chain(std::iter::repeat_n(Vec::new(), 25))
 }
 
-fn new(track: &TrackConfig) -> Scene {
+pub(super) fn new(track: &TrackConfig) -> Scene {
     Scene::new(Some(track), &[zone("belt")], &[line("exit")], Ids::seeded(1)).expect("there are tracks")
 }
 
