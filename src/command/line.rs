@@ -30,17 +30,21 @@ pub fn line(room: usize) -> (Commander, Orders) {
 }
 
 impl Commander {
-    /// Asks, and waits for the answer. Where the line is full it is refused at once: a flood must not pile up.
+    /// Asks; the command is in the line when this returns, and the answer comes to who waits for it. Where the line is
+    /// full it is refused at once: a flood must not pile up.
     ///
     /// # Errors
     /// Why it was not carried out.
-    pub async fn ask(&self, request: Request) -> Result<Value, Refusal> {
+    pub fn ask(&self, request: Request) -> impl Future<Output = Result<Value, Refusal>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(Order { request, answer }).map_err(|error| match error {
+        let sent = self.0.try_send(Order { request, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::not_now("too many commands wait already: try again"),
             mpsc::error::TrySendError::Closed(_) => stopping(),
-        })?;
-        answered.await.unwrap_or_else(|_| Err(stopping()))
+        });
+        async move {
+            sent?;
+            answered.await.unwrap_or_else(|_| Err(stopping()))
+        }
     }
 }
 
@@ -60,4 +64,45 @@ impl Order {
 
 fn stopping() -> Refusal {
     Refusal::not_now("the daemon is stopping")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, RefusalKind};
+    use super::*;
+
+    fn request(name: &str) -> Request {
+        Request { camera: Some(name.to_owned()), command: Command::Snapshot }
+    }
+
+    #[tokio::test]
+    async fn commands_come_in_the_order_in_which_they_were_asked_and_each_has_its_answer() {
+        let (commander, mut orders) = line(4);
+        let answers = ["a", "b", "c"].map(|name| commander.ask(request(name)));
+        for name in ["a", "b", "c"] {
+            let order = orders.next().await.expect("it waits");
+            assert_eq!(order.request, request(name));
+            order.answer(Ok(name.into()));
+        }
+        for (answer, name) in answers.into_iter().zip(["a", "b", "c"]) {
+            assert_eq!(answer.await, Ok(name.into()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_refused_and_does_not_pile_up() {
+        let (commander, mut orders) = line(2);
+        let kept = [commander.ask(request("a")), commander.ask(request("b"))];
+        let refused = commander.ask(request("c")).await.expect_err("no room");
+        assert_eq!(refused.kind, RefusalKind::NotNow);
+        orders.next().await.expect("it waits").answer(Ok(Value::Null));
+        let late = commander.clone().ask(request("d"));
+        drop(orders);
+        // What was never answered is refused, and so is what comes later.
+        let [first, second] = kept;
+        assert_eq!(first.await, Ok(Value::Null));
+        for refused in [second.await, late.await, commander.ask(request("e")).await] {
+            assert_eq!(refused.expect_err("nobody is there").reason, "the daemon is stopping");
+        }
+    }
 }

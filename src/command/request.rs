@@ -9,6 +9,8 @@ use crate::config::nearest;
 const SHOWN: usize = 40;
 /// All commands, by the names that they have in topics, direct methods and twins.
 const NAMES: [&str; 8] = ["enabled", "score", "fps", "motion", "snapshot", "reset", "reload", "diagnose"];
+/// The settings of a camera.
+pub const SETTINGS: [&str; 4] = ["enabled", "score", "fps", "motion"];
 
 /// What is asked, and of which camera.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +24,7 @@ pub struct Request {
 /// What may be asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Command {
-    /// Changes a setting of a camera. The answer is the setting's state (`crate::status::SettingState`): its value in
+    /// Changes a setting of a camera. The answer is the setting's state ([`SettingState`](super::SettingState)): its value in
     /// force, what the configuration says, since when.
     Set(Setting),
     /// Keeps a camera's current frame as evidence. The answer is `{"id": "<ULID>"}`, the evidence's.
@@ -61,6 +63,15 @@ impl Setting {
             Self::Motion(_) => "motion",
         }
     }
+
+    /// Its value as JSON; none where it is taken back.
+    #[must_use]
+    pub fn value(self) -> Option<Value> {
+        match self {
+            Self::Enabled(on) => on.map(Value::Bool),
+            Self::Score(v) | Self::Fps(v) | Self::Motion(v) => Some(super::book::number(v)).filter(|v| !v.is_null()),
+        }
+    }
 }
 
 impl Command {
@@ -78,33 +89,43 @@ impl Command {
 }
 
 impl Request {
-    /// Reads a command from its name and value, as MQTT topics, direct methods and twins give them. `null` takes a
-    /// setting back to what the configuration says; commands that are no settings take any value.
+    /// Reads a command from its name and value, as MQTT topics, direct methods and twins give them. `null`, or the
+    /// text `default`, takes a setting back to what the configuration says; commands that are no settings take any value.
     ///
     /// # Errors
     /// When there is no such command, it takes a camera and none is given or the other way round, or it can't have
     /// this value. Whether the camera exists is for whoever carries it out.
     pub fn named(camera: Option<&str>, name: &str, value: &Value) -> Result<Self, Refusal> {
+        let of_camera = SETTINGS.contains(&name) || name == "snapshot";
+        if of_camera && camera.is_none() {
+            return Err(Refusal::unknown_camera(format!("`{name}` is for a camera: say which")));
+        }
+        if ["reload", "diagnose"].contains(&name) && camera.is_some() {
+            return Err(Refusal::unknown_setting(format!("`{name}` is for the node, not for a camera")));
+        }
         let command = match name {
-            "enabled" => Command::Set(Setting::Enabled(switch(value)?)),
-            "score" => Command::Set(Setting::Score(number(name, value, 0.0, 1.0)?)),
-            "fps" => Command::Set(Setting::Fps(above_zero(number(name, value, 0.0, 1000.0)?)?)),
-            "motion" => Command::Set(Setting::Motion(motion(value)?)),
             "snapshot" => Command::Snapshot,
             "reset" => Command::Reset,
             "reload" => Command::Reload,
             "diagnose" => Command::Diagnose,
-            other => return Err(unknown(other)),
+            other => Command::Set(Self::setting(other, value)?.ok_or_else(|| unknown(other))?),
         };
-        match (command, camera) {
-            (Command::Set(_) | Command::Snapshot, None) => {
-                Err(Refusal::unknown_camera(format!("`{name}` is for a camera: say which")))
-            }
-            (Command::Reload | Command::Diagnose, Some(_)) => {
-                Err(Refusal::unknown_setting(format!("`{name}` is for the node, not for a camera")))
-            }
-            _ => Ok(Self { camera: camera.map(str::to_owned), command }),
-        }
+        Ok(Self { camera: camera.map(str::to_owned), command })
+    }
+
+    /// Reads a setting from its name and value; none where there is no such setting.
+    ///
+    /// # Errors
+    /// When it can't have this value.
+    pub fn setting(name: &str, value: &Value) -> Result<Option<Setting>, Refusal> {
+        let value = if value.as_str() == Some("default") { &Value::Null } else { value };
+        Ok(Some(match name {
+            "enabled" => Setting::Enabled(switch(value)?),
+            "score" => Setting::Score(number(name, value, 0.0, 1.0)?),
+            "fps" => Setting::Fps(above_zero(number(name, value, 0.0, 1000.0)?)?),
+            "motion" => Setting::Motion(motion(value)?),
+            _ => return Ok(None),
+        }))
     }
 }
 
@@ -154,5 +175,88 @@ fn motion(value: &Value) -> Result<Option<f32>, Refusal> {
             Err(Refusal::bad_value("`motion` is from 0.5 to 255 levels, or 0 to score every frame"))
         }
         other => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::refusal::RefusalKind;
+    use super::*;
+
+    fn set(name: &str, value: Value) -> Result<Command, Refusal> {
+        Request::named(Some("line"), name, &value).map(|request| request.command)
+    }
+
+    #[test]
+    fn settings_are_read_from_what_people_send() {
+        let good = [
+            ("enabled", json!(false), Setting::Enabled(Some(false))),
+            ("enabled", json!("ON"), Setting::Enabled(Some(true))),
+            ("enabled", json!("off"), Setting::Enabled(Some(false))),
+            ("enabled", json!(null), Setting::Enabled(None)),
+            ("score", json!(0.4), Setting::Score(Some(0.4))),
+            ("score", json!(1), Setting::Score(Some(1.0))),
+            ("score", json!("default"), Setting::Score(None)),
+            ("fps", json!(2.5), Setting::Fps(Some(2.5))),
+            ("motion", json!(0), Setting::Motion(Some(0.0))),
+            ("motion", json!(8), Setting::Motion(Some(8.0))),
+        ];
+        for (name, value, setting) in good {
+            assert_eq!(set(name, value.clone()), Ok(Command::Set(setting)), "{name} {value}");
+            assert_eq!(Command::Set(setting).name(), name);
+            // And back, but for the ways to write it.
+            let again = setting.value().map(|value| Request::setting(name, &value));
+            assert!(again.is_none_or(|again| again == Ok(Some(setting))), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn values_that_can_not_be_are_refused_with_what_can() {
+        let bad = [
+            ("enabled", json!(1)),
+            ("enabled", json!("yes")),
+            ("enabled", json!({"value": true})),
+            ("score", json!(1.01)),
+            ("score", json!(-0.1)),
+            ("score", json!("0.4")),
+            ("score", json!([0.4])),
+            ("score", json!(1e300)),
+            ("fps", json!(0)),
+            ("fps", json!(-3)),
+            ("fps", json!(1001)),
+            ("motion", json!(0.1)),
+            ("motion", json!(256)),
+        ];
+        for (name, value) in bad {
+            let refusal = set(name, value.clone()).expect_err(name);
+            assert_eq!(refusal.kind, RefusalKind::BadValue, "{name} {value}");
+            assert!(refusal.reason.starts_with(&format!("`{name}` is ")), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn each_command_is_for_a_camera_or_for_the_node() {
+        let named = |camera, name| Request::named(camera, name, &Value::Null).map(|request| request.command);
+        for name in ["enabled", "score", "fps", "motion", "snapshot"] {
+            assert!(named(Some("line"), name).is_ok(), "{name}");
+            assert_eq!(named(None, name).expect_err(name).kind, RefusalKind::UnknownCamera);
+        }
+        for name in ["reload", "diagnose"] {
+            assert!(named(None, name).is_ok(), "{name}");
+            assert_eq!(named(Some("line"), name).expect_err(name).kind, RefusalKind::UnknownSetting);
+        }
+        assert_eq!((named(None, "reset"), named(Some("line"), "reset")), (Ok(Command::Reset), Ok(Command::Reset)));
+    }
+
+    #[test]
+    fn an_unknown_command_is_told_what_was_meant_and_is_not_repeated_at_length() {
+        let refusal = |name: &str| Request::named(Some("line"), name, &Value::Null).expect_err(name);
+        assert!(refusal("enable").reason.contains("did you mean `enabled`?"));
+        assert!(refusal("Snapshot").reason.contains("did you mean `snapshot`?"));
+        let long = refusal(&"ä".repeat(60_000));
+        assert_eq!(long.kind, RefusalKind::UnknownSetting);
+        assert!(long.reason.len() < 300, "{long}");
     }
 }

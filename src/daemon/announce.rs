@@ -1,9 +1,17 @@
-//! What Home Assistant is told there is.
+//! What others are told there is.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::DaemonError;
-use crate::config::Config;
+use crate::config::{CameraConfig, Config};
 use crate::publish::home_assistant::{Announced, discovery};
 use crate::publish::{MqttError, MqttHandle, Topics};
+
+/// The cameras with their zones and lines, by name.
+pub(super) fn known(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
+    let rules = |camera: &CameraConfig| camera.rules().map(ToString::to_string).collect();
+    config.cameras.iter().map(|(name, camera)| (name.to_string(), rules(camera))).collect()
+}
 
 /// Tells Home Assistant what there is.
 pub(super) fn announce(config: &Config, mqtt: &MqttHandle) -> Result<(), DaemonError> {
@@ -13,14 +21,13 @@ pub(super) fn announce(config: &Config, mqtt: &MqttHandle) -> Result<(), DaemonE
         .iter()
         .map(|(name, camera)| Announced {
             name: name.to_string(),
-            events: camera.track.is_some() || !camera.zones.is_empty() || !camera.lines.is_empty(),
+            events: camera.track.is_some() || camera.rules().next().is_some(),
             lines: camera.lines.iter().map(|line| line.name.to_string()).collect(),
             zones: camera.zones.iter().map(|zone| zone.name.to_string()).collect(),
+            evidence: config.evidence.is_some(),
         })
         .collect();
     let messages = discovery(&topics, &config.site, &config.node, &cameras).map_err(MqttError::from)?;
-    for (topic, message) in messages {
-        mqtt.announce(topic, &message);
-    }
+    mqtt.announce(messages);
     Ok(())
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::DaemonError;
 use crate::clock::Clock;
-use crate::config::EvidenceConfig;
-use crate::evidence::{Evidence, Keeper, KeeperHandle};
+use crate::config::{Config, EvidenceConfig};
+use crate::evidence::{Evidence, Gate, Keeper, KeeperHandle, Open};
 use crate::outbox::OutboxHandle;
-use crate::ship::{Courier, CourierHandle, Inlet, ShipError, Sink, Store};
+use crate::privacy::Guard;
+use crate::ship::store::is_off_site;
+use crate::ship::{Courier, CourierHandle, Inlet, ShipError, Sink, Store, Timetable};
 use crate::web::Hub;
 
 /// What keeps evidence, and what brings it from the outbox to the store.
@@ -17,19 +20,38 @@ pub(super) struct EvidenceLine {
 
 impl EvidenceLine {
     pub(super) fn start(
+        config: &Config,
         settings: &EvidenceConfig,
         outbox: &OutboxHandle,
         hub: &Arc<Hub>,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Self, ShipError> {
-        let sink = ShownStore { store: Store::open(&settings.store)?, hub: Arc::clone(hub) };
-        let courier = Courier::start(outbox.clone(), sink);
-        Ok(Self { keeper: Keeper::start(settings, Inlet(outbox.clone()), Arc::clone(clock)), courier })
+    ) -> Result<Self, DaemonError> {
+        let gate = gate(config, &settings.store, clock)?;
+        let sink = ShownStore { store: Store::open_by(&settings.store, &settings.ship)?, hub: Arc::clone(hub) };
+        let timetable = Timetable { hours: settings.ship.hours.clone(), clock: Arc::clone(clock) };
+        let courier = Courier::start_within(timetable, outbox.clone(), sink);
+        let keeper = Keeper::start_behind(gate, settings, Inlet(outbox.clone()), Arc::clone(clock));
+        Ok(Self { keeper, courier })
     }
 
     pub(super) fn handles(&self) -> (KeeperHandle, CourierHandle) {
         (self.keeper.handle(), self.courier.handle())
     }
+}
+
+/// What a frame must pass before it may go to the store. Without rules nothing is held back from a folder; the
+/// configuration's check has seen to it that there are rules for stores elsewhere.
+fn gate(config: &Config, store: &str, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Gate>, DaemonError> {
+    if config.privacy.store.is_empty() && !is_off_site(store) {
+        return Ok(Arc::new(Open));
+    }
+    let folder = config.audit_folder()?;
+    let guard = Arc::new(Guard::for_store(&config.privacy, store, &folder, config.device, Arc::clone(clock))?);
+    tokio::task::spawn_blocking({
+        let guard = Arc::clone(&guard);
+        move || guard.warm()
+    });
+    Ok(guard)
 }
 
 /// The store, which shows on the page what it has kept.

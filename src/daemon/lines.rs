@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::DaemonError;
 use super::models::{engine_options, model_of};
 use super::outlet::Outlet;
+use super::pulse::Pulses;
 use super::reload::Plan;
 use super::scoring::{Line, Reopen, Scoring, Watched};
+use super::standing::Standing;
 use crate::camera::mailbox::{Mailbox, Notifier};
 use crate::camera::options::CameraOptions;
 use crate::camera::supervise::Camera;
 use crate::clock::Clock;
 use crate::config::{CameraConfig, Config, Name, QueueChoice};
+use crate::detection::ModelRef;
 use crate::model::engine::Engine;
 use crate::scene::{Ids, Scene, unknown_labels};
 
@@ -34,6 +37,8 @@ pub(super) struct Lines {
     models: BTreeMap<Name, Model>,
     outlet: Arc<Outlet>,
     clock: Arc<dyn Clock>,
+    /// Of the scoring threads.
+    pulses: Arc<Pulses>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -45,19 +50,45 @@ struct Model {
     notifier: Arc<Notifier>,
     /// By class.
     labels: Vec<String>,
+    /// Lowest score of a detection, where a camera says nothing else.
+    score: f32,
+    /// Name, version and digest.
+    reference: ModelRef,
 }
 
 impl Lines {
     /// Nothing yet.
     pub(super) fn new(outlet: Arc<Outlet>, clock: Arc<dyn Clock>) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
-        Self { cameras: BTreeMap::new(), models: BTreeMap::new(), outlet, clock, stopping }
+        let (cameras, models, pulses) = (BTreeMap::new(), BTreeMap::new(), Arc::default());
+        Self { cameras, models, outlet, clock, pulses, stopping }
     }
 
     /// Starts a scoring thread for each model, and all cameras.
-    pub(super) fn start(&mut self, config: &Config, engines: BTreeMap<Name, Engine>) -> Result<(), DaemonError> {
+    pub(super) fn start(&mut self, standing: &Standing, engines: BTreeMap<Name, Engine>) -> Result<(), DaemonError> {
+        let config = standing.config();
+        self.check_labels(standing, &engines)?;
         self.add_models(config, engines)?;
-        config.cameras.iter().try_for_each(|(name, settings)| self.add_camera(config, name, settings))
+        config.cameras.iter().try_for_each(|(name, settings)| self.add_camera(standing, name, settings))
+    }
+
+    /// Whether the models, those that run and those that will, have all labels that their cameras name.
+    fn check_labels(&self, standing: &Standing, engines: &BTreeMap<Name, Engine>) -> Result<(), DaemonError> {
+        let config = standing.config();
+        let mut unknown = Vec::new();
+        for (name, settings) in &config.cameras {
+            let Some(model) = model_of(config, settings) else { continue };
+            let of_new = engines.get(model).map(|engine| engine.labels().iter().map(|label| &**label).collect());
+            let running = || self.models.get(model).map(|model| model.labels.iter().map(String::as_str).collect());
+            let Some(known): Option<Vec<&str>> = of_new.or_else(running) else { continue };
+            unknown.extend(unknown_labels(settings, &known).into_iter().map(|label| label.below(name)));
+        }
+        if unknown.is_empty() { Ok(()) } else { Err(standing.loaded().file.mistakes(unknown).into()) }
+    }
+
+    /// The signs of life of what must get on.
+    pub(super) fn pulses(&self) -> Arc<Pulses> {
+        Arc::clone(&self.pulses)
     }
 
     /// The models that run.
@@ -72,22 +103,43 @@ impl Lines {
             let options = engine_options(&model, cameras);
             let reopen = Reopen { name: name.clone(), model, device: config.device, options };
             let labels = engine.labels().iter().map(|label| label.to_string()).collect();
+            let (score, reference) = (engine.score_threshold(), engine.model_ref());
             let (watched, notifier) = (Arc::<Watched>::default(), Arc::new(Notifier::new()));
             let (outlet, stopping) = (Arc::clone(&self.outlet), Arc::clone(&self.stopping));
-            let scoring = Scoring::spawn(engine, reopen, Arc::clone(&watched), Arc::clone(&notifier), outlet, stopping)
-                .map_err(DaemonError::Thread)?;
-            self.models.insert(name, Model { scoring, watched, notifier, labels });
+            let pulse = self.pulses.add(&format!("model {name}"));
+            let (watching, told) = (Arc::clone(&watched), Arc::clone(&notifier));
+            let scoring =
+                Scoring::spawn(engine, reopen, watching, told, outlet, pulse, stopping).map_err(DaemonError::Thread)?;
+            self.models.insert(name, Model { scoring, watched, notifier, labels, score, reference });
         }
         Ok(())
     }
 
-    fn add_camera(&mut self, config: &Config, name: &Name, settings: &CameraConfig) -> Result<(), DaemonError> {
-        let Some(model) = model_of(config, settings).and_then(|model| self.models.get(model)) else { return Ok(()) };
+    /// The models that run, by their names in the configuration.
+    pub(super) fn model_refs(&self) -> impl Iterator<Item = (&Name, &ModelRef)> {
+        self.models.iter().map(|(name, model)| (name, &model.reference))
+    }
+
+    /// Lowest score of a detection by a camera that says nothing else.
+    pub(super) fn score_of(&self, config: &Config, camera: &Name) -> Option<f32> {
+        let model = model_of(config, config.cameras.get(camera)?)?;
+        Some(self.models.get(model)?.score)
+    }
+
+    fn add_camera(&mut self, standing: &Standing, name: &Name, settings: &CameraConfig) -> Result<(), DaemonError> {
+        let Some(model) = model_of(standing.config(), settings).and_then(|model| self.models.get(model)) else {
+            return Ok(());
+        };
         let wrong = |reason: String| DaemonError::Camera { camera: name.to_string(), reason };
         let options = CameraOptions::of(settings).map_err(|error| wrong(error.to_string()))?;
         let mailbox = Arc::new(mailbox(settings, Arc::clone(&model.notifier)));
-        self.outlet.add_camera(name, Arc::clone(&mailbox), scene(name, settings, &model.labels)?);
-        model.watched.add(Line { camera: name.clone(), mailbox: Arc::clone(&mailbox) });
+        let off = standing.off(name, self.clock.wall());
+        let runs = off.is_none();
+        self.outlet.add_camera(name, Arc::clone(&mailbox), scene(settings), off);
+        if !runs {
+            return Ok(());
+        }
+        model.watched.add(Line { camera: name.clone(), mailbox: Arc::clone(&mailbox), score: settings.score });
         let (outlet, camera) = (Arc::clone(&self.outlet), name.clone());
         let observe = move |status| outlet.camera_status(&camera, status);
         let camera = Camera::spawn(name, options, mailbox, Arc::clone(&self.clock), observe);
@@ -110,25 +162,34 @@ impl Lines {
     /// camera used so far.
     ///
     /// # Errors
-    /// When a model can't be started; nothing was changed then.
+    /// When a model can't be started or lacks a label; nothing was changed then.
     pub(super) fn change(
         &mut self,
-        config: &Config,
+        standing: &Standing,
         plan: &Plan,
         engines: BTreeMap<Name, Engine>,
     ) -> Result<(), DaemonError> {
+        let config = standing.config();
+        self.check_labels(standing, &engines)?;
         self.add_models(config, engines)?;
         for name in &plan.removed {
             self.stop_camera(name);
             self.outlet.remove_camera(name);
         }
         for name in plan.changed.iter().chain(&plan.added) {
+            if let Some(off) = standing.off(name, self.clock.wall()) {
+                self.outlet.set_off(name, off);
+            }
             self.stop_camera(name);
             let Some(settings) = config.cameras.get(name) else { continue };
             // The others are none the worse for it.
-            if let Err(error) = self.add_camera(config, name, settings) {
+            if let Err(error) = self.add_camera(standing, name, settings) {
                 tracing::error!(camera = %name, %error, "The camera can't be started.");
             }
+        }
+        for name in &plan.tuned {
+            let score = config.cameras.get(name).and_then(|camera| camera.score);
+            self.models.values().for_each(|model| model.watched.set_score(name, score));
         }
         Ok(())
     }
@@ -146,11 +207,6 @@ impl Lines {
 }
 
 /// What becomes of a camera's detections over time, where that is asked for.
-fn scene(name: &Name, settings: &CameraConfig, labels: &[String]) -> Result<Option<Scene>, DaemonError> {
-    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let unknown = unknown_labels(settings, &labels);
-    if !unknown.is_empty() {
-        return Err(DaemonError::Camera { camera: name.to_string(), reason: unknown.join("; ") });
-    }
-    Ok(Scene::new(settings.track.as_ref(), &settings.zones, &settings.lines, Ids::fresh()))
+fn scene(settings: &CameraConfig) -> Option<Scene> {
+    Scene::new(settings.track.as_ref(), &settings.zones, &settings.lines, Ids::fresh())
 }

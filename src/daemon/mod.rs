@@ -6,22 +6,30 @@
 //! ```
 //!
 //! Start is back to front, so that nothing flows before there is somewhere to flow to: models are opened and warm,
-//! the page's port is bound, then the broker is dialled, then cameras open. Stop is front to back, so that what was
+//! the page's port is bound, then broker and hub are dialled, then cameras open. Stop is front to back, so that what was
 //! captured is scored, kept and published before the broker hears `stopped`.
 
 mod announce;
+mod control;
+mod counts;
+mod diagnosis;
+mod entry;
 mod evidence;
 mod lines;
 mod meter;
 mod models;
+mod operator;
 mod outlet;
+mod pulse;
 mod reload;
 mod scenes;
 mod scoring;
+mod standing;
+mod summary;
+mod systemd;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +37,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use self::announce::announce;
+use self::counts::Counts;
 use self::evidence::EvidenceLine;
 use self::lines::Lines;
 pub use self::meter::percentiles;
@@ -37,18 +45,26 @@ pub(crate) use self::models::model_of;
 use self::models::open_engines;
 pub use self::models::open_package;
 use self::outlet::{Outlet, Outputs};
-use self::reload::Plan;
+use self::standing::Standing;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, Loaded};
+use crate::command::{self, Book, Commander, Orders};
+use crate::config::{Config, ConfigError, Loaded};
 use crate::model::engine::EngineError;
-use crate::outbox::Outbox;
-use crate::publish::{Durable, Mqtt, MqttError};
+use crate::outbox::{Destination, Outbox, OutboxHandle};
+use crate::publish::{Durable, IotHub, IotHubError, Mqtt, MqttError};
+use crate::state::StateFile;
 use crate::web::{Hub, NodeInfo, Web};
 
 /// How often statistics are published.
 const STATS_EVERY: Duration = Duration::from_secs(1);
+/// Of so many statistics one is told to systemd, in a line.
+const STATUS_EVERY: u32 = 5;
 /// How long a clean stop may take to flush evidence, and then to flush MQTT.
 const FLUSH: Duration = Duration::from_secs(5);
+/// Counts are written to the disk every so many statistics, and at the end.
+const COUNTS_EVERY: u32 = 5;
+/// Commands that may wait.
+const COMMANDS: usize = 64;
 
 /// Why the daemon does not start. Once it runs, it goes on.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +73,9 @@ pub enum DaemonError {
     /// A model can't be opened.
     #[error(transparent)]
     Model(#[from] EngineError),
+    /// The configuration names what a model doesn't have.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A camera's source makes no sense.
     #[error("camera {camera}: {reason}")]
     Camera {
@@ -71,9 +90,15 @@ pub enum DaemonError {
     /// The broker's settings make no sense.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
+    /// The hub's settings make no sense.
+    #[error(transparent)]
+    IotHub(#[from] IotHubError),
     /// There is no outbox.
     #[error(transparent)]
     Outbox(#[from] crate::outbox::OutboxError),
+    /// The audit log can't be written.
+    #[error(transparent)]
+    Audit(#[from] crate::privacy::AuditError),
     /// The store's settings make no sense.
     #[error(transparent)]
     Store(#[from] crate::ship::ShipError),
@@ -84,11 +109,15 @@ pub enum DaemonError {
 
 /// A running daemon.
 pub struct Daemon {
-    /// What is in force.
-    config: Config,
+    standing: Standing,
+    /// Where what was commanded is kept.
+    book: StateFile,
+    commander: Commander,
+    orders: Orders,
     lines: Lines,
     outlet: Arc<Outlet>,
     mqtt: Mqtt,
+    iothub: Option<IotHub>,
     outbox: Outbox,
     evidence: Option<EvidenceLine>,
     shutdown: watch::Sender<bool>,
@@ -149,29 +178,69 @@ impl Daemon {
             None => None,
         };
         let outbox = Outbox::of(&config.outbox, Arc::clone(&clock))?;
+        // Beside what else must survive a restart, and so locked by this process.
+        let folder = if config.outbox.enabled { Some(config.outbox.folder()?) } else { None };
+        let file = |name| StateFile::of(folder.as_deref(), name);
         let evidence = match &config.evidence {
-            Some(settings) => Some(EvidenceLine::start(settings, &outbox.handle(), &hub, &clock)?),
+            Some(settings) => Some(EvidenceLine::start(config, settings, &outbox.handle(), &hub, &clock)?),
             None => None,
         };
-        let durable = Durable { outbox: outbox.handle(), backlog_rate: config.outbox.backlog_rate };
-        let mqtt = Mqtt::start(&config.mqtt, &config.site, &config.node, Arc::clone(&clock), durable)?;
-        if config.mqtt.home_assistant {
-            announce(config, &mqtt.handle())?;
-        }
+        let durable = || Durable { outbox: outbox.handle(), backlog_rate: config.outbox.backlog_rate };
+        let mqtt = Mqtt::start(&config.mqtt, &config.site, &config.node, Arc::clone(&clock), durable())?;
+        let (commander, orders) = command::line(COMMANDS);
+        let iothub = match &config.iothub {
+            Some(settings) => Some(IotHub::start(settings, Arc::clone(&clock), durable(), commander.clone())?),
+            None => None,
+        };
+        warn_of_the_forgotten(config, &outbox.handle()).await;
         let outputs = Outputs {
             mqtt: mqtt.handle(),
+            iothub: iothub.as_ref().map(IotHub::handle),
             hub,
             evidence: evidence.as_ref().map(EvidenceLine::handles),
             outbox: outbox.handle(),
         };
-        let outlet = Arc::new(Outlet::new(&loaded, outputs, Arc::clone(&clock), device.clone()));
+        let topics = format!("{}/{}/{}", config.mqtt.prefix, config.site, config.node);
+        let book = file("commands.json");
+        let standing = standing(loaded, &book);
+        let saved = file("counts.json");
+        let mut counts: Counts = saved.read();
+        counts.settle(standing.config());
+        let outlet = Arc::new(Outlet::new(&standing, outputs, (counts, saved), Arc::clone(&clock), device.clone()));
 
         let mut lines = Lines::new(Arc::clone(&outlet), clock);
-        lines.start(config, engines)?;
+        lines.start(&standing, engines)?;
+        tokio::spawn(systemd::feed_watchdog(lines.pulses(), stopped.clone()));
         let stats = tokio::spawn(publish_stats(Arc::clone(&outlet), stopped));
-        let topics = format!("{}/{}/{}", config.mqtt.prefix, config.site, config.node);
-        let config = loaded.config;
-        Ok(Self { config, lines, outlet, mqtt, outbox, evidence, shutdown, web, stats, models, device, topics })
+        let heard = file("heard.json");
+        let mut daemon = Self {
+            standing,
+            book,
+            commander,
+            orders,
+            lines,
+            outlet,
+            mqtt,
+            iothub,
+            outbox,
+            evidence,
+            shutdown,
+            web,
+            stats,
+            models,
+            device,
+            topics,
+        };
+        daemon.tell()?;
+        daemon.mqtt.listen(daemon.commander.clone(), heard);
+        systemd::ready();
+        Ok(daemon)
+    }
+
+    /// What others hold who ask for something: MQTT has one of its own.
+    #[must_use]
+    pub fn commander(&self) -> Commander {
+        self.commander.clone()
     }
 
     /// Where the page is.
@@ -200,69 +269,57 @@ impl Daemon {
 
     /// Runs until `end` completes, then stops in good order: all that was scored is flushed.
     pub async fn run_until(self, end: impl Future<Output = ()>) {
-        end.await;
-        self.stop().await;
+        self.run(None, end).await;
     }
 
-    /// Runs until `end` completes, then stops in good order. On SIGHUP the configuration at `path` is read again: cameras
-    /// that it adds, changes or removes are started and stopped, and no others touched. One that can't be used changes
-    /// nothing.
-    pub async fn run_reloading(mut self, path: &Path, end: impl Future<Output = ()>) {
-        use tokio::signal::unix::{SignalKind, signal};
+    /// Runs until `end` completes, then stops in good order. On SIGHUP, or when it is commanded, the configuration at `path`
+    /// is read again: cameras that it adds, changes or removes are started and stopped, and no others touched. One that
+    /// can't be used changes nothing.
+    pub async fn run_reloading(self, path: &Path, end: impl Future<Output = ()>) {
+        self.run(Some(path), end).await;
+    }
+
+    async fn run(mut self, path: Option<&Path>, end: impl Future<Output = ()>) {
         let mut end = std::pin::pin!(end);
-        match signal(SignalKind::hangup()) {
-            Ok(mut hangups) => loop {
-                tokio::select! {
-                    biased;
-                    () = &mut end => break,
-                    _ = hangups.recv() => match self.reload(path).await {
-                        Ok(plan) if plan.is_empty() => tracing::info!("Reloaded: no camera changed."),
-                        Ok(plan) => tracing::info!("Reloaded: {plan}."),
-                        Err(reason) => tracing::error!(reason, "Not reloaded; the configuration before stays in force."),
-                    },
+        let mut hangups = Hangups::watch();
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => break,
+                () = hangups.next(), if path.is_some() => {
+                    systemd::reloading();
+                    // What came of it is in the log.
+                    let _ = self.reload(path).await;
+                    systemd::ready();
                 }
-            },
-            Err(error) => {
-                tracing::error!(%error, "SIGHUP can't be watched: a changed configuration takes a restart.");
-                end.await;
+                Some(order) = self.orders.next() => self.obey(order, path).await,
             }
         }
         self.stop().await;
     }
 
-    async fn reload(&mut self, path: &Path) -> Result<Plan, String> {
-        let loaded = config::load(path).map_err(|error| error.to_string())?;
-        let plan = Plan::of(&self.config, &loaded.config)?;
-        let mut unused = loaded.config.clone();
-        unused.models.retain(|name, _| !self.lines.models().any(|running| running == name));
-        unused
-            .cameras
-            .retain(|_, camera| model_of(&loaded.config, camera).is_some_and(|m| unused.models.contains_key(m)));
-        let engines = if unused.cameras.is_empty() {
-            BTreeMap::new()
-        } else {
-            open_engines(&unused).await.map_err(|error| error.to_string())?
-        };
-        let change = || self.lines.change(&loaded.config, &plan, engines);
-        tokio::task::block_in_place(change).map_err(|error| error.to_string())?;
-        self.outlet.set_config(&loaded.digest);
-        self.config = loaded.config;
-        Ok(plan)
-    }
-
     async fn stop(self) {
-        let Self { lines, mqtt, outbox, evidence, shutdown, web, stats, .. } = self;
+        systemd::stopping();
+        let Self { lines, outlet, mqtt, iothub, outbox, evidence, shutdown, web, stats, .. } = self;
         // Threads are joined off the runtime, which must go on carrying what they still publish.
-        let joined = tokio::task::spawn_blocking(move || lines.stop());
+        stats.abort();
+        let joined = tokio::task::spawn_blocking(move || {
+            lines.stop();
+            outlet.save_counts();
+        });
         if joined.await.is_err() {
             tracing::error!("A thread failed while stopping.");
         }
-        stats.abort();
         if let Some(EvidenceLine { keeper, courier }) = evidence {
             keeper.close(FLUSH).await;
             courier.close(&outbox.handle(), FLUSH).await;
         }
-        mqtt.close(FLUSH).await;
+        let iothub = async {
+            if let Some(iothub) = iothub {
+                iothub.close(FLUSH).await;
+            }
+        };
+        tokio::join!(mqtt.close(FLUSH), iothub);
         // It waits for the disk, which may be slow.
         let closed = tokio::task::spawn_blocking(move || outbox.close());
         if tokio::time::timeout(FLUSH, closed).await.is_err() {
@@ -276,6 +333,48 @@ impl Daemon {
         }
         tracing::info!("Stopped.");
     }
+}
+
+/// SIGHUP.
+struct Hangups(Option<tokio::signal::unix::Signal>);
+
+impl Hangups {
+    fn watch() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Self(match signal(SignalKind::hangup()) {
+            Ok(hangups) => Some(hangups),
+            Err(error) => {
+                tracing::error!(%error, "SIGHUP can't be watched: the command `reload` does the same.");
+                None
+            }
+        })
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some(hangups) => _ = hangups.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Says that events wait for somebody who is not configured any more: they take room until they are the oldest.
+async fn warn_of_the_forgotten(config: &Config, outbox: &OutboxHandle) {
+    for (destination, configured) in
+        [(Destination::Broker, config.mqtt.enabled), (Destination::Hub, config.iothub.is_some())]
+    {
+        if !configured && !outbox.read(destination, 0, 1).await.is_empty() {
+            let to = destination.name();
+            tracing::warn!(to, "Events wait in the outbox for somebody who is not configured any more.");
+        }
+    }
+}
+
+/// What is in force at the start: the configuration, and what was commanded before.
+fn standing(loaded: Loaded, file: &StateFile) -> Standing {
+    let mut book: Book = file.read();
+    control::settle(&mut book, &loaded.config);
+    Standing::new(loaded, book)
 }
 
 fn hub(config: &Config, device: &str, clock: &Arc<dyn Clock>) -> Hub {
@@ -303,11 +402,20 @@ async fn serve(web: Web, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
 async fn publish_stats(outlet: Arc<Outlet>, mut stopped: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(STATS_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
+    for number in 0_u32.. {
         tokio::select! {
             biased;
             _ = stopped.changed() => return,
-            _ = tick.tick() => outlet.publish_stats(),
+            _ = tick.tick() => {}
+        }
+        let summary = outlet.publish_stats();
+        if number % STATUS_EVERY == 0 {
+            systemd::status(&summary);
+        }
+        if number % COUNTS_EVERY == COUNTS_EVERY - 1 {
+            let outlet = Arc::clone(&outlet);
+            // The disk may be slow; statistics go on meanwhile.
+            tokio::task::spawn_blocking(move || outlet.save_counts());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::DaemonError;
+use super::{DaemonError, systemd};
 use crate::config::{CameraConfig, Config, ModelConfig, Name};
 use crate::model::engine::{Engine, EngineError, EngineOptions, WarmUp};
 use crate::model::package::Package;
@@ -54,6 +54,7 @@ pub(super) async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engin
 
 /// Says how far opening a model is, where it may take long.
 fn tell(model: &Name, warm_up: WarmUp) {
+    systemd::warming_up(&format!("Model {model}: {warm_up}."));
     if warm_up.cold {
         tracing::info!(%model, "Starting cold, {warm_up}.");
     }

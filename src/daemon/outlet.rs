@@ -3,32 +3,35 @@
 //! Nothing here waits: every output takes what it is given at once, or drops and counts it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use ulid::Ulid;
 
-use super::meter::Meter;
-use super::scenes::SharedScene;
+use super::counts::Counts;
+use super::entry::CameraEntry;
+use super::standing::Standing;
+use super::summary::summary;
 use crate::camera::mailbox::Mailbox;
 use crate::clock::Clock;
-use crate::config::{Loaded, Name};
+use crate::config::Name;
 use crate::detection::{Detections, FrameRef, Latency, ModelRef, SCHEMA, Scored};
 use crate::event::{Count, Event};
 use crate::evidence::KeeperHandle;
 use crate::frame::Frame;
 use crate::model::engine::Outcome;
 use crate::outbox::{self, Kind, OutboxHandle};
-use crate::publish::MqttHandle;
+use crate::publish::{IotHubHandle, MqttHandle};
 use crate::scene::Scene;
 use crate::ship::CourierHandle;
-use crate::status::{CAMERA_SCHEMA, CameraState, CameraStats, CameraStatus, OutboxStats, STATS_SCHEMA, Stats};
+use crate::state::StateFile;
+use crate::status::{CameraState, CameraStats, CameraStatus, HubLink, OutboxStats, STATS_SCHEMA, Stats};
 use crate::web::{Hub, MqttLink, MqttState};
 
 /// Where things go.
 pub(super) struct Outputs {
     pub(super) mqtt: MqttHandle,
+    pub(super) iothub: Option<IotHubHandle>,
     pub(super) hub: Arc<Hub>,
     /// What picks evidence, and what brings it to the store.
     pub(super) evidence: Option<(KeeperHandle, CourierHandle)>,
@@ -37,56 +40,43 @@ pub(super) struct Outputs {
 
 /// Everything behind the engines.
 pub(super) struct Outlet {
-    site: String,
-    node: String,
+    pub(super) site: String,
+    pub(super) node: String,
     /// The digest of the configuration.
     config: Mutex<String>,
-    outputs: Outputs,
-    clock: Arc<dyn Clock>,
+    pub(super) outputs: Outputs,
+    pub(super) clock: Arc<dyn Clock>,
     started: Instant,
     device: Mutex<String>,
     cameras: Mutex<BTreeMap<Name, CameraEntry>>,
-}
-
-struct CameraEntry {
-    meter: Meter,
-    /// What becomes of its detections over time, where that is asked for.
-    scene: Option<Arc<SharedScene>>,
-    mailbox: Arc<Mailbox>,
-    /// What the camera's own supervision says.
-    camera: Option<CameraStatus>,
-    /// Why frames can't be scored, and since when.
-    blind: Option<(String, DateTime<Utc>)>,
-    /// What was last published.
-    published: Option<CameraStatus>,
-}
-
-impl CameraEntry {
-    /// A camera that delivers, but whose frames can't be scored, is blind.
-    fn effective(&self) -> Option<CameraStatus> {
-        match (&self.camera, &self.blind) {
-            (Some(status), Some((reason, since))) if status.state == CameraState::Ok => Some(CameraStatus {
-                schema: CAMERA_SCHEMA.to_owned(),
-                state: CameraState::Blind,
-                reason: reason.clone(),
-                since: *since,
-            }),
-            (status, _) => status.clone(),
-        }
-    }
+    /// The running counts of all cameras.
+    counts: Mutex<Counts>,
+    /// Where they are kept. Locked by who writes, which may take long.
+    saved: Mutex<StateFile>,
+    /// The statistics that were published last.
+    stats: Mutex<Option<Stats>>,
 }
 
 impl Outlet {
-    pub(super) fn new(loaded: &Loaded, outputs: Outputs, clock: Arc<dyn Clock>, device: String) -> Self {
+    pub(super) fn new(
+        standing: &Standing,
+        outputs: Outputs,
+        (counts, saved): (Counts, StateFile),
+        clock: Arc<dyn Clock>,
+        device: String,
+    ) -> Self {
         Self {
-            site: loaded.config.site.to_string(),
-            node: loaded.config.node.to_string(),
-            config: Mutex::new(loaded.digest.clone()),
+            site: standing.config().site.to_string(),
+            node: standing.config().node.to_string(),
+            config: Mutex::new(standing.digest()),
             outputs,
             started: clock.monotonic(),
             clock,
             device: Mutex::new(device),
             cameras: Mutex::default(),
+            counts: Mutex::new(counts),
+            saved: Mutex::new(saved),
+            stats: Mutex::default(),
         }
     }
 
@@ -94,24 +84,43 @@ impl Outlet {
         &*self.clock
     }
 
-    pub(super) fn add_camera(&self, name: &Name, mailbox: Arc<Mailbox>, scene: Option<Scene>) {
-        let entry = CameraEntry {
-            meter: Meter::new(self.clock.monotonic()),
-            scene: scene.map(|scene| Arc::new(SharedScene::new(scene, self.clock.monotonic()))),
-            mailbox,
-            camera: None,
-            blind: None,
-            published: None,
-        };
-        self.lock().insert(name.clone(), entry);
+    /// A camera that runs from now on, or is off for the reason that is given.
+    pub(super) fn add_camera(
+        &self,
+        name: &Name,
+        mailbox: Arc<Mailbox>,
+        scene: Option<Scene>,
+        off: Option<CameraStatus>,
+    ) {
+        let scene = scene.map(|mut scene| {
+            scene.resume(&self.counts().of(name));
+            scene
+        });
+        let mut entry = CameraEntry::new(mailbox, scene, off, self.clock.monotonic());
         self.outputs.hub.add_camera(name);
+        let mut cameras = self.lock();
+        if let Some(before) = cameras.remove(name) {
+            entry.follow(before);
+        }
+        self.publish_status(name, &mut entry);
+        cameras.insert(name.clone(), entry);
+    }
+
+    /// Notes that a camera is about to be stopped, and is to be off for this reason.
+    pub(super) fn set_off(&self, name: &Name, off: CameraStatus) {
+        if let Some(entry) = self.lock().get_mut(name) {
+            entry.off = Some(off);
+            self.publish_status(name, entry);
+        }
     }
 
     /// Forgets a camera that was stopped.
     pub(super) fn remove_camera(&self, name: &Name) {
         self.lock().remove(name);
         self.outputs.hub.remove_camera(name);
-        self.outputs.mqtt.forget_camera(name);
+        if let Some(iothub) = &self.outputs.iothub {
+            iothub.forget_camera(name);
+        }
     }
 
     /// Notes that another configuration is in force.
@@ -134,10 +143,14 @@ impl Outlet {
             entry.meter.scored(&scored.detections);
         }
         self.outputs.mqtt.detections(Arc::clone(&scored.detections));
+        if let Some(iothub) = &self.outputs.iothub {
+            iothub.detections(&scored.detections);
+        }
         self.happened(camera, events, &counts);
         drop(scene);
         self.outputs.hub.scored(&scored);
         if let Some((evidence, _)) = &self.outputs.evidence {
+            self.keep_for_operator(camera, evidence, &scored);
             evidence.offer(&scored);
         }
     }
@@ -149,9 +162,20 @@ impl Outlet {
         }
         for event in &events {
             self.outputs.mqtt.event(event);
+            if let Some(iothub) = &self.outputs.iothub {
+                iothub.event(event);
+            }
         }
+        self.tell_counts(counts);
+    }
+
+    pub(super) fn tell_counts(&self, counts: &[Count]) {
         for count in counts {
+            self.counts().note(count);
             self.outputs.mqtt.count(count);
+            if let Some(iothub) = &self.outputs.iothub {
+                iothub.count(count);
+            }
             self.outputs.hub.count(count);
         }
     }
@@ -224,29 +248,46 @@ impl Outlet {
 
     /// Publishes a camera's state, once per change.
     fn publish_status(&self, camera: &Name, entry: &mut CameraEntry) {
-        let status = entry.effective();
-        if status == entry.published {
+        let Some(status) = entry.effective() else { return };
+        if entry.published.as_ref() == Some(&status) {
             return;
         }
-        entry.published.clone_from(&status);
-        if let Some(status) = status {
-            self.outputs.mqtt.camera_status(camera, &status);
-            self.outputs.hub.camera_status(camera, status);
+        entry.published = Some(status.clone());
+        self.outputs.mqtt.camera_status(camera, &status);
+        if let Some(iothub) = &self.outputs.iothub {
+            iothub.camera_status(camera, &status);
         }
+        self.outputs.hub.camera_status(camera, status);
     }
 
     /// Notes that models now run elsewhere.
     pub(super) fn set_device(&self, device: &str) {
         device.clone_into(&mut self.device.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(iothub) = &self.outputs.iothub {
+            iothub.node("device", device.into());
+        }
     }
 
-    pub(super) fn publish_stats(&self) {
+    /// What models run on.
+    pub(super) fn device(&self) -> String {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The statistics that were published last.
+    pub(super) fn last_stats(&self) -> Option<Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Publishes how everything is, and says it in a line.
+    pub(super) fn publish_stats(&self) -> String {
         let now = self.clock.monotonic();
         let mut cameras = BTreeMap::new();
+        let mut states = Vec::new();
         for (name, entry) in self.lock().iter_mut() {
             let (captured, dropped) = (entry.mailbox.captured(), entry.mailbox.dropped());
             let (unchanged, trust) = (entry.mailbox.unchanged(), entry.mailbox.trust());
             let rates = entry.meter.read(now, captured, dropped);
+            states.push(entry.published.as_ref().map_or(CameraState::Connecting, |status| status.state));
             cameras.insert(name.to_string(), CameraStats { unchanged, trust, ..rates });
         }
         let evidence = self.outputs.evidence.as_ref();
@@ -256,26 +297,61 @@ impl Outlet {
             schema: STATS_SCHEMA.to_owned(),
             at: self.clock.wall(),
             uptime_s: now.saturating_duration_since(self.started).as_secs(),
-            device: self.device.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            device: self.device(),
             cameras,
             mqtt_dropped: self.outputs.mqtt.dropped(),
             evidence_kept: kept,
             evidence_dropped: lost,
+            evidence_withheld: evidence.map_or(0, |(keeper, _)| keeper.withheld()),
             outbox: outbox_stats(&self.outputs.outbox.status()),
+            iothub: self.outputs.iothub.as_ref().map(hub_link),
         };
         self.outputs.hub.mqtt(mqtt_link(&self.outputs.mqtt));
         self.outputs.mqtt.stats(&stats);
+        if let Some(iothub) = &self.outputs.iothub {
+            iothub.stats(&stats);
+        }
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = Some(stats.clone());
+        let summary = summary(&states, &stats, self.outputs.mqtt.connected());
         self.outputs.hub.stats(stats);
+        summary
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Name, CameraEntry>> {
+    /// Writes the running counts to the disk, where they changed.
+    pub(super) fn save_counts(&self) {
+        let file = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(counts) = self.counts().news() else { return };
+        let written = file.write(&counts);
+        let news = self.counts().written(written.is_ok());
+        if let Some(error) = written.err().filter(|_| news) {
+            tracing::warn!(%error, "The running counts can't be kept: after a restart they go on from earlier ones.");
+        }
+    }
+
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, CameraEntry>> {
         self.cameras.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn mqtt_link(mqtt: &MqttHandle) -> MqttLink {
+    if !mqtt.is_enabled() {
+        return MqttLink::default();
+    }
     let state = if mqtt.connected() { MqttState::Connected } else { MqttState::Connecting };
     MqttLink { state, broker: mqtt.broker().to_owned(), reason: mqtt.last_error().unwrap_or_default() }
+}
+
+fn hub_link(iothub: &IotHubHandle) -> HubLink {
+    HubLink {
+        hub: iothub.hub().to_owned(),
+        connected: iothub.connected(),
+        reason: iothub.last_error(),
+        dropped: iothub.dropped(),
+    }
 }
 
 fn outbox_stats(status: &outbox::Status) -> OutboxStats {
@@ -287,44 +363,5 @@ fn outbox_stats(status: &outbox::Status) -> OutboxStats {
         oldest_at: status.oldest_at,
         dropped: status.dropped + status.evicted,
         trouble: status.trouble.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::camera::mailbox::Notifier;
-
-    fn entry(state: Option<CameraState>, blind: Option<&str>) -> CameraEntry {
-        let status = |state| CameraStatus {
-            schema: CAMERA_SCHEMA.to_owned(),
-            state,
-            reason: "its own".to_owned(),
-            since: DateTime::UNIX_EPOCH,
-        };
-        CameraEntry {
-            meter: Meter::new(Instant::now()),
-            scene: None,
-            mailbox: Arc::new(Mailbox::new(Arc::new(Notifier::new()))),
-            camera: state.map(status),
-            blind: blind.map(|reason| (reason.to_owned(), DateTime::UNIX_EPOCH)),
-            published: None,
-        }
-    }
-
-    #[test]
-    fn a_camera_that_delivers_to_a_dead_device_is_blind() {
-        let status = entry(Some(CameraState::Ok), Some("the GPU is gone")).effective().unwrap();
-        assert_eq!((status.state, status.reason.as_str()), (CameraState::Blind, "the GPU is gone"));
-    }
-
-    #[test]
-    fn a_cameras_own_trouble_comes_first() {
-        for state in [CameraState::Connecting, CameraState::Off, CameraState::Frozen] {
-            let status = entry(Some(state), Some("the GPU is gone")).effective().unwrap();
-            assert_eq!((status.state, status.reason.as_str()), (state, "its own"));
-        }
-        assert_eq!(entry(Some(CameraState::Ok), None).effective().unwrap().state, CameraState::Ok);
-        assert!(entry(None, Some("the GPU is gone")).effective().is_none(), "nothing is known of it yet");
     }
 }

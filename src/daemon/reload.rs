@@ -1,6 +1,6 @@
 //! What a changed configuration changes while the daemon runs.
 
-use crate::config::{Config, Name};
+use crate::config::{CameraConfig, Config, Name};
 
 use super::models::model_of;
 
@@ -8,7 +8,10 @@ use super::models::model_of;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Plan {
     pub(super) added: Vec<Name>,
+    /// Started anew.
     pub(super) changed: Vec<Name>,
+    /// Changed without being started anew.
+    pub(super) tuned: Vec<Name>,
     pub(super) removed: Vec<Name>,
 }
 
@@ -29,10 +32,10 @@ impl Plan {
         for (name, camera) in &new.cameras {
             match old.cameras.get(name) {
                 None => plan.added.push(name.clone()),
-                Some(before) if before != camera || model_of(old, before) != model_of(new, camera) => {
-                    plan.changed.push(name.clone());
-                }
-                Some(_) => {}
+                Some(before) if model_of(old, before) != model_of(new, camera) => plan.changed.push(name.clone()),
+                Some(before) if before == camera => {}
+                Some(before) if is_tuned(before, camera) => plan.tuned.push(name.clone()),
+                Some(_) => plan.changed.push(name.clone()),
             }
         }
         plan.removed = old.cameras.keys().filter(|name| !new.cameras.contains_key(*name)).cloned().collect();
@@ -47,22 +50,29 @@ impl Plan {
 
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { added, changed, removed } = self;
-        write!(f, "{} added, {} changed, {} removed", added.len(), changed.len(), removed.len())
+        let Self { added, changed, tuned, removed } = self;
+        write!(f, "{} added, {} changed, {} removed", added.len(), changed.len() + tuned.len(), removed.len())
     }
+}
+
+/// Whether two configurations of a camera differ in nothing but what can change while it runs.
+fn is_tuned(old: &CameraConfig, new: &CameraConfig) -> bool {
+    CameraConfig { score: None, ..old.clone() } == CameraConfig { score: None, ..new.clone() }
 }
 
 /// The keys and tables that differ and can't be changed in a daemon that runs. A model may be added.
 fn restart(old: &Config, new: &Config) -> Vec<String> {
-    let Config { site, node, device, cache, mqtt, web, models, cameras: _, evidence, outbox } = old;
+    let Config { site, node, device, cache, mqtt, iothub, web, models, cameras: _, evidence, privacy, outbox } = old;
     let mut fixed: Vec<String> = [
         ("`site`", *site != new.site),
         ("`node`", *node != new.node),
         ("`device`", *device != new.device),
         ("`cache`", *cache != new.cache),
         ("[mqtt]", *mqtt != new.mqtt),
+        ("[iothub]", *iothub != new.iothub),
         ("[web]", *web != new.web),
         ("[evidence]", *evidence != new.evidence),
+        ("[privacy]", *privacy != new.privacy),
         ("[outbox]", *outbox != new.outbox),
     ]
     .into_iter()
@@ -98,7 +108,8 @@ mod tests {
     }
 
     fn plan(old: &Config, new: &Config) -> [Vec<String>; 3] {
-        let Plan { added, changed, removed } = Plan::of(old, new).unwrap();
+        let Plan { added, changed, removed, tuned } = Plan::of(old, new).unwrap();
+        assert_eq!(tuned, []);
         [added, changed, removed].map(|names| names.iter().map(ToString::to_string).collect())
     }
 
@@ -109,6 +120,21 @@ mod tests {
         let names = |name: &str| vec![name.to_owned()];
         assert_eq!(plan(&old, &new), [names("four"), names("two"), names("three")]);
         assert!(Plan::of(&old, &old).unwrap().is_empty());
+    }
+
+    #[test]
+    fn another_threshold_starts_nothing_anew() {
+        let old = cameras(&[("one", "seed=1"), ("two", "seed=2"), ("three", "seed=3")]);
+        let mut new = old.clone();
+        new.cameras.get_mut("one").unwrap().score = Some(0.2);
+        new.cameras.get_mut("two").unwrap().score = Some(0.2);
+        new.cameras.get_mut("two").unwrap().fps = Some(1.0);
+        new.cameras.get_mut("three").unwrap().enabled = Some(false);
+        let plan = Plan::of(&old, &new).unwrap();
+        assert_eq!(
+            (plan.tuned, plan.changed.len(), plan.added, plan.removed),
+            (vec![Name::near("one")], 2, vec![], vec![])
+        );
     }
 
     #[test]

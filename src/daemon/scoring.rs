@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::models::open_package;
 use super::outlet::Outlet;
+use super::pulse::Pulse;
 use crate::backoff::Backoff;
 use crate::camera::mailbox::{Mailbox, Notifier};
 use crate::config::{DeviceChoice, ModelConfig, Name};
@@ -29,6 +30,8 @@ const IDLE: Duration = Duration::from_millis(200);
 pub(super) struct Line {
     pub(super) camera: Name,
     pub(super) mailbox: Arc<Mailbox>,
+    /// Lowest score of a detection, instead of the model's.
+    pub(super) score: Option<f32>,
 }
 
 /// The cameras that one model looks at. They may change while it does.
@@ -41,6 +44,13 @@ impl Watched {
         self.change(|lines| {
             lines.retain(|other| other.camera != line.camera);
             lines.push(line);
+        });
+    }
+
+    /// Changes what a camera's detections must score.
+    pub(super) fn set_score(&self, camera: &Name, score: Option<f32>) {
+        self.change(|lines| {
+            lines.iter_mut().filter(|line| line.camera == *camera).for_each(|line| line.score = score);
         });
     }
 
@@ -67,12 +77,13 @@ pub(super) struct Reopen {
 
 impl Reopen {
     /// Opens the model again: on the CPU where the choice of device is ours.
-    fn open(&self) -> Result<Engine, EngineError> {
+    fn open(&self, pulse: &Pulse) -> Result<Engine, EngineError> {
         let device = match self.device {
             DeviceChoice::Auto => DeviceChoice::Cpu,
             other => other,
         };
-        Engine::open(open_package(&self.name, &self.model)?, device, &self.options)
+        let package = open_package(&self.name, &self.model)?;
+        Engine::open_watched(package, device, &self.options, &mut |_| pulse.beat())
     }
 }
 
@@ -86,11 +97,13 @@ impl Scoring {
         watched: Arc<Watched>,
         notifier: Arc<Notifier>,
         outlet: Arc<Outlet>,
+        pulse: Arc<Pulse>,
         stopping: Arc<AtomicBool>,
     ) -> std::io::Result<Self> {
         let name = format!("model-{}", reopen.name);
         let lines = watched.now();
-        let work = Work { engine, reopen, watched, lines, outlet, stopping, next: 0, flying: VecDeque::new() };
+        let flying = VecDeque::new();
+        let work = Work { engine, reopen, watched, lines, outlet, pulse, stopping, next: 0, flying };
         std::thread::Builder::new().name(name).spawn(move || work.run(&notifier)).map(Self)
     }
 
@@ -108,6 +121,8 @@ struct Work {
     /// What is watched, as of the last look.
     lines: Arc<Vec<Line>>,
     outlet: Arc<Outlet>,
+    /// Beats with every round, so that a device that never answers is noticed.
+    pulse: Arc<Pulse>,
     stopping: Arc<AtomicBool>,
     /// The line that is looked at first: takes turns, so that none waits for ever.
     next: usize,
@@ -118,13 +133,21 @@ struct Work {
 /// Frames that are scored together.
 struct Batch {
     taken: Instant,
-    /// Each with its camera.
-    frames: Vec<(Name, Frame)>,
+    frames: Vec<Taken>,
+}
+
+/// A frame that is scored.
+struct Taken {
+    camera: Name,
+    frame: Frame,
+    /// What its detections must score.
+    score: f32,
 }
 
 impl Work {
     fn run(mut self, notifier: &Notifier) {
         loop {
+            self.pulse.beat();
             // Read before looking, so that a frame that comes in between wakes the wait below.
             let seen = notifier.generation();
             self.lines = self.watched.now();
@@ -148,10 +171,11 @@ impl Work {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// The newest frame of each camera, up to the batch; each with its camera.
-    fn take(&mut self) -> Vec<(Name, Frame)> {
+    /// The newest frame of each camera, up to the batch.
+    fn take(&mut self) -> Vec<Taken> {
         let count = self.lines.len();
         let most = self.reopen.options.batch.max(1);
+        let own = self.engine.score_threshold();
         let mut batch = Vec::new();
         let order = (0..count).map(|i| (self.next + i) % count).filter_map(|i| Some((i, self.lines.get(i)?)));
         let mut last = None;
@@ -160,7 +184,8 @@ impl Work {
                 break;
             }
             if let Some(frame) = line.mailbox.try_take() {
-                batch.push((line.camera.clone(), frame));
+                let (camera, score) = (line.camera.clone(), line.score.unwrap_or(own));
+                batch.push(Taken { camera, frame, score });
                 last = Some(i);
             }
         }
@@ -169,9 +194,11 @@ impl Work {
     }
 
     /// Hands frames in; what the engine has no room for any longer is sent off.
-    fn submit(&mut self, frames: Vec<(Name, Frame)>) -> Result<(), String> {
+    fn submit(&mut self, frames: Vec<Taken>) -> Result<(), String> {
         let taken = self.outlet.clock().monotonic();
-        let images: Vec<&Image> = frames.iter().map(|(_, frame)| &frame.image).collect();
+        let images: Vec<&Image> = frames.iter().map(|taken| &taken.frame.image).collect();
+        // What the most curious camera wants; the others leave out what is too weak for them.
+        self.engine.set_score_threshold(frames.iter().map(|taken| taken.score).fold(1.0, f32::min));
         contained(|| self.engine.submit(&images))?;
         self.flying.push_back(Batch { taken, frames });
         while self.flying.len() >= self.engine.depth() {
@@ -185,7 +212,8 @@ impl Work {
         let outcomes = contained(|| self.engine.collect())?.unwrap_or_default();
         let Some(Batch { taken, frames }) = self.flying.pop_front() else { return Ok(()) };
         let model = self.engine.model_ref();
-        for ((camera, frame), outcome) in frames.into_iter().zip(outcomes) {
+        for (Taken { camera, frame, score }, mut outcome) in frames.into_iter().zip(outcomes) {
+            outcome.objects.retain(|object| object.score > score);
             self.outlet.scored(&camera, frame, outcome, &model, taken);
         }
         Ok(())
@@ -201,7 +229,7 @@ impl Work {
         }
         let mut backoff = Backoff::default();
         while !self.stopping() {
-            let opened = catch_unwind(AssertUnwindSafe(|| self.reopen.open()));
+            let opened = catch_unwind(AssertUnwindSafe(|| self.reopen.open(&self.pulse)));
             if let Ok(Ok(engine)) = opened {
                 tracing::info!(model = %self.reopen.name, device = engine.device(), "The model runs again.");
                 self.outlet.set_device(engine.device());
@@ -219,6 +247,7 @@ impl Work {
     fn pause(&self, delay: Duration) {
         let until = self.outlet.clock().monotonic() + delay;
         while !self.stopping() && self.outlet.clock().monotonic() < until {
+            self.pulse.beat();
             std::thread::sleep(IDLE.min(delay));
         }
     }

@@ -1,6 +1,6 @@
 //! The daemon when its GPU goes away under it.
 
-use crate::config::{Loaded, digest, parse};
+use crate::config::{ConfigFile, Loaded, digest, parse};
 use crate::gpu::Gpu;
 use crate::gpu::tests::{alone, device, engine::write_package};
 use crate::publish::testing::{Listener, Mosquitto};
@@ -19,9 +19,9 @@ fn loses_its_device() {
         broker.port(),
         dir.path()
     );
-    let config = parse(&text).unwrap();
+    let loaded = Loaded { config: parse(&text).unwrap(), digest: digest(&text), file: ConfigFile::default() };
     let witness = Listener::on(broker.port());
-    let daemon = runtime.block_on(Daemon::start(Loaded { config, digest: digest(&text) })).unwrap();
+    let daemon = runtime.block_on(Daemon::start(loaded)).unwrap();
     let status = "ocellus/plant/edge/line/status";
     witness.wait_for_state(status, "ok", &["blind"]);
     witness.next_on("line/detections");

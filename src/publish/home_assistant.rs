@@ -22,6 +22,8 @@ pub struct Announced {
     pub lines: Vec<String>,
     /// Its zones.
     pub zones: Vec<String>,
+    /// Whether frames can be kept.
+    pub evidence: bool,
 }
 
 /// Topics and messages, all of them retained.
@@ -51,7 +53,8 @@ pub fn discovery(
         "model": format!("node at {site}"),
         "sw_version": env!("CARGO_PKG_VERSION"),
     });
-    let mut all = vec![message(topics, &id, device, &json!({"waiting": waiting}))];
+    let reload = button(topics, &id, None, "reload", "Reload the configuration")?;
+    let mut all = vec![message(topics, &id, device, &json!({"waiting": waiting, "reload": reload}))];
     for camera in cameras {
         let camera_id = object_id(&["ocellus", site, node, &camera.name]);
         let device = json!({
@@ -77,7 +80,102 @@ fn message(topics: &Topics, id: &str, device: Value, components: &Value) -> (Str
         }],
         "components": components,
     });
-    (format!("{PREFIX}/device/{id}/config"), message)
+    (config_topic(id), message)
+}
+
+fn config_topic(id: &str) -> String {
+    format!("{PREFIX}/device/{id}/config")
+}
+
+/// Where Home Assistant is told of the node, or of a camera.
+pub(super) fn topic_of(site: &str, node: &str, camera: Option<&str>) -> String {
+    let parts: Vec<&str> = ["ocellus", site, node].into_iter().chain(camera).collect();
+    config_topic(&object_id(&parts))
+}
+
+/// Messages that also take back what was told before and is no more: a device by an empty message, here null, and a
+/// component by one that has only its platform.
+pub(super) fn with_departures(before: &[(String, Value)], mut now: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    for (topic, old) in before {
+        let Some((_, new)) = now.iter_mut().find(|(other, _)| other == topic) else {
+            now.push((topic.clone(), Value::Null));
+            continue;
+        };
+        let (Some(old), Some(new)) = (old["components"].as_object(), new["components"].as_object_mut()) else {
+            continue;
+        };
+        for (key, component) in old {
+            if !new.contains_key(key) {
+                new.insert(key.clone(), json!({"platform": component["platform"]}));
+            }
+        }
+    }
+    now
+}
+
+/// A button that gives a command.
+fn button(topics: &Topics, id: &str, camera: Option<&str>, command: &str, name: &str) -> Result<Value, TopicError> {
+    Ok(json!({
+        "platform": "button",
+        "unique_id": format!("{id}_{command}"),
+        "name": name,
+        "command_topic": topics.command(camera, command)?,
+        "payload_press": "PRESS",
+        "entity_category": "config",
+    }))
+}
+
+/// A number of a setting, with its limits and step; `none` is shown where nothing is set.
+fn number(
+    topics: &Topics,
+    id: &str,
+    camera: &str,
+    (setting, name, none): (&str, &str, &str),
+    [least, most, step]: [f64; 3],
+) -> Result<Value, TopicError> {
+    let state = topics.state(Some(camera), setting)?;
+    Ok(json!({
+        "platform": "number",
+        "unique_id": format!("{id}_{setting}"),
+        "name": name,
+        "command_topic": topics.command(Some(camera), setting)?,
+        "state_topic": state,
+        "json_attributes_topic": state,
+        "value_template": format!("{{{{ value_json.value if value_json.value is not none else '{none}' }}}}"),
+        "min": least,
+        "max": most,
+        "step": step,
+        "mode": "box",
+        "entity_category": "config",
+    }))
+}
+
+/// What can be commanded.
+fn controls(topics: &Topics, id: &str, camera: &Announced) -> Result<Vec<(&'static str, Value)>, TopicError> {
+    let name = camera.name.as_str();
+    let state = topics.state(Some(name), "enabled")?;
+    let enabled = json!({
+        "platform": "switch",
+        "unique_id": format!("{id}_enabled"),
+        "name": "On",
+        "command_topic": topics.command(Some(name), "enabled")?,
+        "state_topic": state,
+        "json_attributes_topic": state,
+        "value_template": "{{ 'ON' if value_json.value else 'OFF' }}",
+    });
+    let mut all = vec![
+        ("enabled", enabled),
+        ("score", number(topics, id, name, ("score", "Lowest score", "None"), [0.0, 1.0, 0.01])?),
+        ("fps", number(topics, id, name, ("fps", "Most frames a second", "None"), [0.1, 1000.0, 0.1])?),
+        ("motion", number(topics, id, name, ("motion", "Motion needed", "0"), [0.0, 255.0, 0.5])?),
+    ];
+    if camera.evidence {
+        all.push(("snapshot", button(topics, id, Some(name), "snapshot", "Keep a frame")?));
+    }
+    if !camera.lines.is_empty() || !camera.zones.is_empty() {
+        all.push(("reset", button(topics, id, Some(name), "reset", "Begin counting anew")?));
+    }
+    Ok(all)
 }
 
 fn components(topics: &Topics, id: &str, camera: &Announced) -> Result<Map<String, Value>, TopicError> {
@@ -122,6 +220,7 @@ fn components(topics: &Topics, id: &str, camera: &Announced) -> Result<Map<Strin
             }),
         );
     }
+    all.extend(controls(topics, id, camera)?.into_iter().map(|(key, control)| (key.to_owned(), control)));
     let rules = [
         (
             &camera.lines,
@@ -165,6 +264,7 @@ mod tests {
         let topics = Topics::new("ocellus", "plant-7", "edge.1").expect("levels");
         let camera = |name: &str| Announced { name: name.to_owned(), ..Announced::default() };
         let line = Announced {
+            evidence: true,
             events: true,
             lines: vec!["exit".to_owned()],
             zones: vec!["belt".to_owned()],
@@ -186,6 +286,31 @@ mod tests {
         assert_eq!(of("rate", "value_template"), "{{ value_json.cameras['line3'].scored_fps | round(1) }}");
         assert_eq!(line["device"]["via_device"], all[0].1["device"]["identifiers"][0]);
         assert!(all[2].1["components"]["events"].is_null(), "it has none");
+        assert_eq!(of("enabled", "command_topic"), "ocellus/plant-7/edge.1/line3/enabled/set");
+        assert_eq!(of("score", "state_topic"), "ocellus/plant-7/edge.1/line3/score/state");
+        assert_eq!(of("snapshot", "command_topic"), "ocellus/plant-7/edge.1/line3/snapshot/set");
+        assert_eq!(of("reset", "platform"), "button");
+        assert_eq!(all[0].1["components"]["reload"]["command_topic"], "ocellus/plant-7/edge.1/reload/set");
+        let without = &all[2].1["components"];
+        assert!(without["snapshot"].is_null() && without["reset"].is_null() && without["enabled"].is_object());
+    }
+
+    #[test]
+    fn what_is_gone_is_taken_back() {
+        let before = announced();
+        assert_eq!(with_departures(&[], before.clone()), before);
+        assert_eq!(with_departures(&before, before.clone()), before);
+        // A camera goes, and another loses its line.
+        let mut now = before.clone();
+        let (gone, _) = now.remove(2);
+        now[1].1["components"].as_object_mut().expect("components").remove("crossed_exit");
+        let told = with_departures(&before, now);
+        assert_eq!(told[1].1["components"]["crossed_exit"], json!({"platform": "sensor"}));
+        assert_eq!(told.last(), Some(&(gone.clone(), Value::Null)));
+        // Once told it stays gone, and is there again when it comes back.
+        let again = with_departures(&told[..3], before.clone());
+        assert_eq!(again, before);
+        assert_eq!(gone, topic_of("plant-7", "edge.1", Some("a_b")));
     }
 
     #[test]

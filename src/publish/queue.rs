@@ -3,6 +3,8 @@
 //! - States (of the node, of each camera) are kept as their latest value. They are due again after every
 //!   reconnection, so a broker that forgot them learns them anew.
 //! - Statistics are kept as their latest value, and sent once.
+//! - Notes (a command that makes no sense and why, a topic that the broker is to forget) are few, and belong to one
+//!   connection. Where there are too many, the oldest goes and is counted.
 //! - Detections wait in two lines of one bounded length: those scored since the connection is there, and the
 //!   backlog of an outage. The live ones go first, so that an outage never makes what happens now late; a
 //!   consumer that wants them in order has `frame.captured_at`. Where there is no room the oldest of the backlog
@@ -26,6 +28,9 @@ pub(super) const WINDOW: usize = 64;
 /// Most live items of the outbox that wait here, and most of its backlog.
 const DURABLE: (usize, usize) = (WINDOW, 512);
 
+/// Most notes that wait.
+const NOTES: usize = 256;
+
 /// What is to be published next.
 #[derive(Debug, Clone)]
 pub(super) enum Next {
@@ -33,6 +38,8 @@ pub(super) enum Next {
     State { topic: String, payload: Bytes },
     /// Statistics: QoS 0.
     Stats { topic: String, payload: Bytes },
+    /// Something said once: QoS 1. Retained without a payload, it makes the broker forget the topic.
+    Note { topic: String, payload: Bytes, retain: bool },
     /// An item of the outbox: QoS 1.
     Durable(Box<Stored>),
     /// A scored frame, at the QoS that the configuration says.
@@ -60,9 +67,13 @@ pub(super) enum Sent {
 pub(super) struct Queue {
     capacity: usize,
     connected: bool,
+    /// Nothing is begun, since the connection is about to be made anew.
+    held: bool,
     /// By topic. The node's own state is among them.
     states: BTreeMap<String, State>,
     stats: Option<(String, Bytes)>,
+    /// Topic, payload, whether it is retained; oldest first.
+    notes: VecDeque<(String, Bytes, bool)>,
     /// How many connections there were.
     session: u64,
     /// Of the outbox, in its order.
@@ -90,6 +101,28 @@ impl Queue {
 
     pub(super) fn set_stats(&mut self, topic: String, payload: Bytes) {
         self.stats = Some((topic, payload));
+    }
+
+    /// Adds a note, while there is a connection.
+    pub(super) fn note(&mut self, topic: String, payload: Bytes, retain: bool) {
+        if !self.connected {
+            return;
+        }
+        if self.notes.len() >= NOTES {
+            self.notes.pop_front();
+            self.dropped += 1;
+        }
+        self.notes.push_back((topic, payload, retain));
+    }
+
+    /// Has the broker forget the states whose topics start so.
+    pub(super) fn forget_below(&mut self, start: &str) {
+        for (topic, state) in &mut self.states {
+            if topic.starts_with(start) && !state.payload.is_empty() {
+                // A retained message without content takes the place of the one before, and is kept by no broker.
+                *state = State { payload: Bytes::new(), due: true };
+            }
+        }
     }
 
     pub(super) fn push(&mut self, detections: Arc<Detections>) {
@@ -128,7 +161,7 @@ impl Queue {
     /// Takes what goes next: states first, since they are few and matter most. None while the connection is
     /// away or the window is full.
     pub(super) fn take(&mut self) -> Option<Next> {
-        if !self.connected || self.on_their_way() >= WINDOW {
+        if !self.connected || self.held || self.on_their_way() >= WINDOW {
             return None;
         }
         if let Some((topic, state)) = self.states.iter_mut().find(|(_, state)| state.due) {
@@ -137,6 +170,9 @@ impl Queue {
         }
         if let Some((topic, payload)) = self.stats.take() {
             return Some(Next::Stats { topic, payload });
+        }
+        if let Some((topic, payload, retain)) = self.notes.pop_front() {
+            return Some(Next::Note { topic, payload, retain });
         }
         if let Some(item) = self.durable_live.pop_front() {
             return Some(Next::Durable(Box::new(item)));
@@ -174,6 +210,7 @@ impl Queue {
     /// Says which connection this is.
     pub(super) fn connect(&mut self) -> u64 {
         self.connected = true;
+        self.held = false;
         self.session += 1;
         for state in self.states.values_mut() {
             state.due = true;
@@ -181,8 +218,23 @@ impl Queue {
         self.session
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Begins nothing until the next connection; what is on its way comes to its end.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Whether all that was sent is acknowledged.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.on_their_way() == 0
+    }
+
     pub(super) fn disconnect(&mut self) {
         self.connected = false;
+        self.notes.clear();
         self.forget_durable();
         let unacknowledged = self.unacknowledged.drain().map(|(_, sent)| sent);
         let again = unacknowledged.chain(self.handed.drain(..)).filter_map(|sent| match sent {
@@ -228,7 +280,7 @@ impl Queue {
     /// How many messages wait or are on their way. The backlog of the outbox may wait longer.
     pub(super) fn left(&self) -> usize {
         let states = self.states.values().filter(|state| state.due).count();
-        let waiting = self.waiting() + self.durable_live.len();
+        let waiting = self.waiting() + self.durable_live.len() + self.notes.len();
         states + usize::from(self.stats.is_some()) + waiting + self.on_their_way()
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 use ulid::Ulid;
 
+use super::dialect::Dialect;
 use super::link::{Link, encode};
 use crate::event::Event;
 use crate::outbox::{Destination, Item, Kind};
@@ -21,12 +22,12 @@ const TICK: Duration = Duration::from_millis(50);
 /// Ticks a second.
 const TICKS: u32 = 20;
 
-/// An event as the outbox holds it.
-pub(super) fn item_of(event: &Event) -> Option<Item> {
+/// An event as the outbox holds it for a destination.
+pub(in crate::publish) fn item_of(event: &Event, destination: Destination) -> Option<Item> {
     Some(Item {
         id: Ulid::from_string(&event.id).ok()?,
         kind: Kind::Event,
-        destination: Destination::Broker,
+        destination,
         camera: event.camera.clone(),
         channel: "events".to_owned(),
         created_at: event.frame.captured_at,
@@ -38,7 +39,7 @@ pub(super) fn item_of(event: &Event) -> Option<Item> {
 }
 
 /// Carries items until the connection is closed.
-pub(super) async fn carry(link: Arc<Link>, backlog_rate: u32) {
+pub(in crate::publish) async fn carry<D: Dialect>(link: Arc<Link<D>>, backlog_rate: u32) {
     let mut sessions = link.sessions.subscribe();
     let mut pace = tokio::time::interval(TICK);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,8 +55,8 @@ pub(super) async fn carry(link: Arc<Link>, backlog_rate: u32) {
 }
 
 /// For one connection.
-struct Carrier<'a> {
-    link: &'a Link,
+struct Carrier<'a, D> {
+    link: &'a Link<D>,
     session: u64,
     visible: watch::Receiver<u64>,
     /// The last that was read of what is live, and of the backlog.
@@ -68,8 +69,8 @@ struct Carrier<'a> {
     credit: u32,
 }
 
-impl<'a> Carrier<'a> {
-    fn new(link: &'a Link, session: u64, rate: u32) -> Self {
+impl<'a, D: Dialect> Carrier<'a, D> {
+    fn new(link: &'a Link<D>, session: u64, rate: u32) -> Self {
         let mut visible = link.outbox.visible();
         let end = *visible.borrow_and_update();
         link.carried.send_replace(end);
@@ -97,7 +98,7 @@ impl<'a> Carrier<'a> {
             if room == 0 || visible <= self.live {
                 return;
             }
-            let items = self.link.outbox.read(Destination::Broker, self.live, room).await;
+            let items = self.link.outbox.read(D::DESTINATION, self.live, room).await;
             // Where there are none, what came is for another destination.
             self.live = items.last().map_or(visible, |stored| stored.seq);
             self.link.change(|queue| queue.push_live(self.session, items));
@@ -111,7 +112,7 @@ impl<'a> Carrier<'a> {
         if room == 0 || self.link.is_closing() {
             return;
         }
-        let mut items = self.link.outbox.read(Destination::Broker, self.backlog, room).await;
+        let mut items = self.link.outbox.read(D::DESTINATION, self.backlog, room).await;
         items.retain(|stored| stored.seq <= self.end);
         let Some(last) = items.last() else {
             self.backlog = self.end;

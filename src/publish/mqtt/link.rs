@@ -11,18 +11,15 @@ use bytes::Bytes;
 use rumqttc::QoS;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::super::endpoint::Endpoint;
 use super::super::queue::{Next, Queue, Sent};
-use super::super::topics::Topics;
+use super::dialect::{Broker, Dialect};
 use super::wire::{Client, Events, Message, Seen};
 use crate::backoff::Backoff;
-use crate::clock::Clock;
-use crate::config::MqttConfig;
 use crate::outage::Outage;
-use crate::outbox::{Destination, Kind, OutboxHandle};
-use crate::status::{NODE_SCHEMA, NodeState, NodeStatus};
+use crate::outbox::OutboxHandle;
 
 /// Largest packet either way.
 pub(super) const MAX_PACKET: usize = 1024 * 1024;
@@ -31,24 +28,23 @@ const HEADER: usize = 1024;
 /// The first wait before the next try, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A connection that held this long was a good one: the next tries start quickly again.
-const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+pub(in crate::publish) const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 
-/// What publishers and the two tasks share.
-pub(super) struct Link {
-    pub(super) broker: String,
-    pub(super) topics: Topics,
-    detections_qos: QoS,
-    clock: Arc<dyn Clock>,
+/// What publishers and the tasks of a connection share.
+pub(in crate::publish) struct Link<D> {
+    /// The peer's address.
+    pub(in crate::publish) peer: String,
+    pub(in crate::publish) dialect: D,
     queue: Mutex<Queue>,
     /// Something new may be sent.
-    wake: Notify,
-    pub(super) connected: watch::Sender<bool>,
+    pub(super) wake: Notify,
+    pub(in crate::publish) connected: watch::Sender<bool>,
     /// The number of the connection that is there.
-    pub(super) sessions: watch::Sender<Option<u64>>,
+    pub(in crate::publish) sessions: watch::Sender<Option<u64>>,
     /// There may be room for items of the outbox.
     pub(super) room: Notify,
     /// Where they come from.
-    pub(super) outbox: OutboxHandle,
+    pub(in crate::publish) outbox: OutboxHandle,
     /// The last of its items that was live and has come to the queue.
     pub(super) carried: watch::Sender<u64>,
     closing: AtomicBool,
@@ -56,20 +52,13 @@ pub(super) struct Link {
     outage: Outage,
 }
 
-impl Link {
-    pub(super) fn new(
-        config: &MqttConfig,
-        endpoint: &Endpoint,
-        topics: Topics,
-        clock: Arc<dyn Clock>,
-        outbox: OutboxHandle,
-    ) -> Self {
+impl<D: Dialect> Link<D> {
+    /// `capacity` is how many detections may wait.
+    pub(in crate::publish) fn new(peer: String, dialect: D, capacity: usize, outbox: OutboxHandle) -> Self {
         Self {
-            broker: format!("{}:{}", endpoint.host, endpoint.port),
-            topics,
-            detections_qos: if config.detections_qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
-            clock,
-            queue: Mutex::new(Queue::new(config.queue)),
+            peer,
+            dialect,
+            queue: Mutex::new(Queue::new(capacity)),
             wake: Notify::new(),
             connected: watch::Sender::new(false),
             sessions: watch::Sender::new(None),
@@ -82,12 +71,12 @@ impl Link {
         }
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(in crate::publish) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the queue, and tells those who wait for it.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+    pub(in crate::publish) fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
         let result = self.change_quietly(change);
         self.wake.notify_one();
         result
@@ -109,62 +98,43 @@ impl Link {
     }
 
     /// From now on nothing of the backlog is begun.
-    pub(super) fn close(&self) {
+    pub(in crate::publish) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    pub(in crate::publish) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_state<T: Serialize>(&self, topic: String, state: &T) {
+    pub(in crate::publish) fn set_state<T: Serialize>(&self, topic: String, state: &T) {
         if let Some(payload) = encode(state) {
             self.change(|queue| queue.set_state(topic, payload));
         }
     }
 
-    pub(super) fn set_node_state(&self, state: NodeState) {
-        self.set_state(self.topics.node_status(), &self.node_status(state));
-    }
-
-    fn node_status(&self, state: NodeState) -> NodeStatus {
-        NodeStatus {
-            schema: NODE_SCHEMA.to_owned(),
-            state,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            since: self.clock.wall(),
-        }
-    }
-
-    /// What the broker says for us when we are gone.
-    fn last_will(&self) -> (String, Bytes) {
-        let payload = encode(&self.node_status(NodeState::Offline)).unwrap_or_default();
-        (self.topics.node_status(), payload)
-    }
-
     /// Waits until all that the outbox was given has come to the queue.
-    pub(super) async fn wait_until_carried(&self, until: Instant) {
+    pub(in crate::publish) async fn wait_until_carried(&self, until: Instant) {
         let carried = async {
             let visible = self.outbox.visible();
             // It answers in turn: what it was given before can be read then.
             let now = *visible.borrow();
-            self.outbox.read(Destination::Broker, now, 1).await;
+            self.outbox.read(D::DESTINATION, now, 1).await;
             let end = *visible.borrow();
             // The sender is part of this link.
             let _ = self.carried.subscribe().wait_for(|carried| *carried >= end).await;
         };
         if tokio::time::timeout_at(until, carried).await.is_err() {
-            tracing::debug!(broker = %self.broker, "Not all of the outbox came to be sent; it goes on at the next start.");
+            tracing::debug!(peer = %self.peer, "Not all of the outbox came to be sent; it goes on at the next start.");
         }
     }
 
-    pub(super) async fn wait_until_idle(&self, until: Instant) -> bool {
+    pub(in crate::publish) async fn wait_until_idle(&self, until: Instant) -> bool {
         let mut idle = self.idle.subscribe();
         let waited = tokio::time::timeout_at(until, idle.wait_for(|idle| *idle)).await;
         matches!(waited, Ok(Ok(_)))
     }
 
-    pub(super) fn last_error(&self) -> Option<String> {
+    pub(in crate::publish) fn last_error(&self) -> Option<String> {
         self.outage.reason()
     }
 
@@ -178,13 +148,13 @@ impl Link {
     }
 
     fn hand(&self, client: &Client, queue: &mut Queue, next: Next) {
-        let Some(message) = self.message(&next) else {
+        let Some(message) = self.dialect.message(&next) else {
             queue.count_dropped();
             return self.give_up(&next);
         };
         let (topic, qos) = (message.topic.clone(), message.qos);
         // The channel is longer than the window, so it has room.
-        let fits = topic.len() + message.payload.len() + HEADER <= MAX_PACKET;
+        let fits = topic.len() + message.payload.len() + HEADER <= D::LARGEST;
         if fits && client.publish(message) {
             queue.handed(match next {
                 Next::Detections(detections) if qos != QoS::AtMostOnce => Sent::Detections(detections),
@@ -193,9 +163,21 @@ impl Link {
             });
         } else {
             queue.count_dropped();
-            tracing::warn!(%topic, "A message is too large to be published and is dropped.");
+            tracing::warn!(%topic, largest = D::LARGEST, "A message is too large to be published and is dropped.");
             self.give_up(&next);
         }
+    }
+
+    /// Sends a message past the queue, such as an answer. False where it can't be sent now.
+    pub(in crate::publish) fn say(&self, client: &Client, message: Message) -> bool {
+        self.change_quietly(|queue| {
+            let fits = message.topic.len() + message.payload.len() + HEADER <= D::LARGEST;
+            let said = queue.is_connected() && fits && client.publish(message);
+            if said {
+                queue.handed(Sent::Forgotten);
+            }
+            said
+        })
     }
 
     /// What can never be published does not stay in the outbox.
@@ -204,70 +186,46 @@ impl Link {
             self.acknowledge(stored.seq);
         }
     }
-
-    /// None where there is no topic for it.
-    fn message(&self, next: &Next) -> Option<Message> {
-        let message = |topic: String, payload: &Bytes, qos, retain| Message {
-            topic,
-            payload: payload.clone(),
-            qos,
-            retain,
-            expires: !retain,
-            about: Vec::new(),
-        };
-        Some(match next {
-            Next::State { topic, payload } => message(topic.clone(), payload, QoS::AtLeastOnce, true),
-            Next::Stats { topic, payload } => message(topic.clone(), payload, QoS::AtMostOnce, false),
-            Next::Durable(stored) => {
-                let item = &stored.item;
-                let topic = self.topics.of_camera(&item.camera, &item.channel).ok()?;
-                let about = vec![("id", item.id.to_string()), ("camera", item.camera.clone())];
-                let retain = item.kind == Kind::Count;
-                Message { about, ..message(topic, &item.payload, QoS::AtLeastOnce, retain) }
-            }
-            Next::Detections(detections) => {
-                let topic = self.topics.detections(&detections.camera).ok()?;
-                let about = vec![("id", detections.id.clone()), ("camera", detections.camera.clone())];
-                Message { about, ..message(topic, &encode(&**detections)?, self.detections_qos, false) }
-            }
-        })
-    }
 }
 
 /// Feeds the client whenever something new may be sent.
-pub(super) async fn feed(client: Client, link: Arc<Link>) {
+pub(in crate::publish) async fn feed<D: Dialect>(client: Client, link: Arc<Link<D>>) {
     loop {
-        link.wake.notified().await;
+        let later = link.dialect.later().filter(|_| *link.connected.borrow());
+        tokio::select! {
+            () = link.wake.notified() => {}
+            () = tokio::time::sleep_until(later.unwrap_or_else(Instant::now)), if later.is_some() => {}
+        }
+        if *link.connected.borrow() {
+            link.dialect.subscribe(&client);
+        }
         link.pump(&client);
     }
 }
 
 /// Runs the connection: connects, reads and writes, and comes back after each failure. Ends after a DISCONNECT.
-pub(super) async fn drive(mut events: Events, link: Arc<Link>) {
+pub(super) async fn drive(mut events: Events, link: Arc<Link<Broker>>) {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     let mut connected_at = None;
     loop {
         let (topic, payload) = link.last_will();
-        events.set_last_will(topic, payload);
-        let error = loop {
+        events.set_last_will(topic, payload, true);
+        let failure = loop {
             match events.next().await {
                 Ok(Seen::Connected) => {
                     connected_at = Some(Instant::now());
                     report_connection(&link);
                 }
                 Ok(Seen::Disconnected) => return,
-                Ok(seen) => account(&link, seen),
-                Err(error) => break error,
+                Ok(seen) => take(&link, seen),
+                Err(failure) => break failure,
             }
         };
-        // What the broken connection still had to say counts; then nothing of it may reach the next one.
-        for seen in events.rest() {
-            account(&link, seen);
+        if failure.oversized {
+            link.dialect.desk.go_deaf();
         }
-        link.change(Queue::disconnect);
-        link.sessions.send_replace(None);
-        events.forget();
-        report_outage(&link, &error);
+        end_session(&mut events, &link, |seen| take(&link, seen));
+        report_outage(&link, &failure.reason);
         if connected_at.take().is_some_and(|at: Instant| at.elapsed() >= GOOD_CONNECTION) {
             backoff.reset();
         }
@@ -275,7 +233,53 @@ pub(super) async fn drive(mut events: Events, link: Arc<Link>) {
     }
 }
 
-fn account(link: &Link, seen: Seen) {
+/// Nothing of a connection that has ended may reach the next one, but what it still had to say is taken.
+pub(in crate::publish) fn end_session<D: Dialect>(events: &mut Events, link: &Link<D>, take: impl Fn(Seen)) {
+    events.rest().into_iter().for_each(take);
+    link.change(Queue::disconnect);
+    link.sessions.send_replace(None);
+    events.forget();
+}
+
+/// Delivers what waits, says goodbye, waits until that is acknowledged and disconnects; says how many messages were lost.
+/// Half of the time at most goes to what waits. While the peer is away there is nothing to wait for.
+pub(in crate::publish) async fn finish<D: Dialect>(
+    link: &Link<D>,
+    client: &Client,
+    tasks: &mut JoinSet<()>,
+    deadline: Duration,
+    goodbye: impl FnOnce(),
+) -> usize {
+    let deadline = if link.last_error().is_some() { Duration::ZERO } else { deadline };
+    let start = Instant::now();
+    link.close();
+    link.wait_until_carried(start + deadline / 2).await;
+    link.wait_until_idle(start + deadline / 2).await;
+    let mut lost = link.change(Queue::give_up);
+    goodbye();
+    if link.wait_until_idle(start + deadline).await && client.disconnect() {
+        // The event loop's task ends once the DISCONNECT is written.
+        let _ = tokio::time::timeout_at(start + deadline, tasks.join_next()).await;
+    } else {
+        lost += link.queue().lost();
+    }
+    if lost > 0 {
+        tracing::warn!(peer = %link.peer, lost, "Not all messages were delivered before the connection was closed.");
+    }
+    lost
+}
+
+/// Deals with what a broker says.
+fn take(link: &Link<Broker>, seen: Seen) {
+    match seen {
+        Seen::Subscribed(granted) => link.dialect.desk.subscribed(granted),
+        Seen::Heard(heard) => link.hear(heard),
+        seen => account(link, seen),
+    }
+}
+
+/// Notes what became of messages.
+pub(in crate::publish) fn account<D: Dialect>(link: &Link<D>, seen: Seen) {
     match seen {
         Seen::Written(id) => link.change(|queue| queue.written(id)),
         Seen::Acknowledged(id) => {
@@ -287,37 +291,41 @@ fn account(link: &Link, seen: Seen) {
             // An item of the outbox stays there, and is sent again over the next connection.
             link.change(|queue| queue.acknowledged(id));
             link.room.notify_one();
-            tracing::warn!(broker = %link.broker, reason, "The broker refuses a message.");
+            tracing::warn!(peer = %link.peer, reason, "The {} refuses a message.", D::PEER);
         }
-        Seen::Connected | Seen::Disconnected | Seen::Nothing => {}
+        Seen::Connected | Seen::Subscribed(_) | Seen::Heard(_) | Seen::Disconnected | Seen::Nothing => {}
     }
 }
 
-fn report_connection(link: &Link) {
-    let broker = &link.broker;
+/// Begins a session, and logs that an outage is over.
+pub(in crate::publish) fn report_connection<D: Dialect>(link: &Link<D>) {
+    let peer = &link.peer;
     if link.outage.end() {
-        tracing::info!(%broker, "Connected to the MQTT broker again.");
+        tracing::info!(%peer, "Connected to the {} again.", D::PEER);
     } else {
-        tracing::info!(%broker, "Connected to the MQTT broker.");
+        tracing::info!(%peer, "Connected to the {}.", D::PEER);
     }
     let session = link.change(Queue::connect);
     link.sessions.send_replace(Some(session));
     link.connected.send_replace(true);
+    link.dialect.connected();
+    // The subscriptions are to be made.
+    link.wake.notify_one();
 }
 
 /// Logs what is new about an outage: that it began, or that its reason is another.
-fn report_outage(link: &Link, error: &str) {
-    let broker = &link.broker;
+pub(in crate::publish) fn report_outage<D: Dialect>(link: &Link<D>, error: &str) {
+    let peer = &link.peer;
     link.connected.send_replace(false);
     if link.outage.begin(error) {
-        tracing::warn!(%broker, %error, "No connection to the MQTT broker; trying again until there is one.");
+        tracing::warn!(%peer, %error, "No connection to the {}; trying again until there is one.", D::PEER);
     } else {
-        tracing::debug!(%broker, %error, "The MQTT broker is still away.");
+        tracing::debug!(%peer, %error, "The {} is still away.", D::PEER);
     }
 }
 
 /// A message as JSON.
-pub(super) fn encode<T: Serialize>(message: &T) -> Option<Bytes> {
+pub(in crate::publish) fn encode<T: Serialize>(message: &T) -> Option<Bytes> {
     match serde_json::to_vec(message) {
         Ok(json) => Some(json.into()),
         Err(error) => {

@@ -1,5 +1,6 @@
 //! From our settings to the client's.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rumqttc::{MqttOptions, NetworkOptions, TlsConfiguration, Transport, v5};
@@ -19,7 +20,7 @@ const NETWORK_TIMEOUT_S: u64 = 10;
 const MAX_CLIENT_ID: usize = 256;
 
 /// The client's options, by version of the protocol.
-pub(super) enum Options {
+pub(in crate::publish) enum Options {
     V3 { options: Box<MqttOptions>, network: NetworkOptions },
     V5 { options: Box<v5::MqttOptions>, expiry: Option<Duration> },
 }
@@ -30,7 +31,7 @@ pub(super) fn of(config: &MqttConfig, endpoint: &Endpoint, default_id: &str) -> 
     let id = config.client_id.as_deref().unwrap_or(default_id);
     let inflight = u16::try_from(WINDOW).unwrap_or(u16::MAX);
     let password = config.password().read()?;
-    let tls = if endpoint.tls { Some(tls::client(config)?) } else { None };
+    let tls = if endpoint.tls { Some(tls::client(config.ca_file.as_deref(), identity(config))?) } else { None };
     let transport = tls.map(|tls| Transport::Tls(TlsConfiguration::Rustls(tls)));
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
@@ -66,6 +67,11 @@ pub(super) fn of(config: &MqttConfig, endpoint: &Endpoint, default_id: &str) -> 
         options.set_transport(transport);
     }
     Ok(Options::V3 { options: Box::new(options), network })
+}
+
+/// Our certificate and its key, where the broker is to see them.
+fn identity(config: &MqttConfig) -> Option<(&Path, &Path)> {
+    config.cert_file.as_deref().zip(config.key_file.as_deref())
 }
 
 /// A client id that is empty is one that the broker makes up, which is not what anybody wants here.

@@ -1,5 +1,6 @@
 //! Against a real broker, seen by another client.
 
+mod commands;
 mod durable_delivery;
 mod outage;
 mod security;
@@ -106,7 +107,7 @@ fn camera_status(state: CameraState, reason: &str) -> CameraStatus {
     CameraStatus { schema: CAMERA_SCHEMA.to_owned(), state, reason: reason.to_owned(), since: at(1) }
 }
 
-fn stats(uptime_s: u64) -> Stats {
+pub(in crate::publish) fn stats(uptime_s: u64) -> Stats {
     Stats {
         schema: STATS_SCHEMA.to_owned(),
         at: at(2),
@@ -115,8 +116,10 @@ fn stats(uptime_s: u64) -> Stats {
         cameras: BTreeMap::new(),
         mqtt_dropped: 0,
         evidence_kept: 0,
+        evidence_withheld: 0,
         evidence_dropped: 0,
         outbox: OutboxStats::default(),
+        iothub: None,
     }
 }
 

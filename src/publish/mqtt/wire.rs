@@ -5,24 +5,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS as QoS5;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnectReturnCode as Code5, LastWill as LastWill5, LastWillProperties, Packet as Packet5, PubAckReason,
-    PublishProperties,
+    ConnectReturnCode as Code5, Filter as Filter5, LastWill as LastWill5, LastWillProperties, Packet as Packet5,
+    PubAckReason, PublishProperties, SubscribeReasonCode as SubscribeReasonCode5,
 };
-use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, Outgoing, Packet, QoS, v5};
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS,
+    StateError, SubscribeFilter, SubscribeReasonCode, mqttbytes, v5,
+};
 
+use super::link::MAX_PACKET;
 use super::options::Options;
 
 /// What is handed to the client.
 #[derive(Debug, Clone)]
-pub(super) struct Message {
-    pub(super) topic: String,
-    pub(super) payload: Bytes,
-    pub(super) qos: QoS,
-    pub(super) retain: bool,
+pub(in crate::publish) struct Message {
+    pub(in crate::publish) topic: String,
+    pub(in crate::publish) payload: Bytes,
+    pub(in crate::publish) qos: QoS,
+    pub(in crate::publish) retain: bool,
     /// Whether the broker may drop it after the configured time.
-    pub(super) expires: bool,
+    pub(in crate::publish) expires: bool,
     /// What version 5 says of it beside: name and value.
-    pub(super) about: Vec<(&'static str, String)>,
+    pub(in crate::publish) about: Vec<(&'static str, String)>,
 }
 
 /// What JSON is called.
@@ -32,20 +36,20 @@ const TEXT: u8 = 1;
 
 /// The half that takes messages. Cloning shares it.
 #[derive(Clone)]
-pub(super) enum Client {
+pub(in crate::publish) enum Client {
     V3(AsyncClient),
     V5 { client: v5::AsyncClient, expiry: Option<Duration> },
 }
 
 /// The half that runs the connection.
-pub(super) enum Events {
+pub(in crate::publish) enum Events {
     V3(Box<EventLoop>),
     V5(Box<v5::EventLoop>),
 }
 
 /// What the link needs to know of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(in crate::publish) enum Seen {
     /// The broker has accepted us.
     Connected,
     /// The next message was written; its id is 0 at QoS 0.
@@ -54,13 +58,39 @@ pub(super) enum Seen {
     Acknowledged(u16),
     /// The broker has it, but will not deliver it, and says why.
     Refused(u16, String),
+    /// The broker has answered a subscription; whether it grants all of it.
+    Subscribed(bool),
+    /// Somebody's message on a topic that we are subscribed to.
+    Heard(Heard),
     /// Our DISCONNECT was written.
     Disconnected,
     Nothing,
 }
 
+/// A message to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::publish) struct Heard {
+    pub(in crate::publish) topic: String,
+    pub(in crate::publish) payload: Bytes,
+    /// The broker had it from before we subscribed.
+    pub(in crate::publish) stored: bool,
+    /// It may have come before.
+    pub(in crate::publish) again: bool,
+}
+
+/// Why a connection broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::publish) struct Broken {
+    /// One line for people.
+    pub(in crate::publish) reason: String,
+    /// A message to us was larger than we take.
+    pub(in crate::publish) oversized: bool,
+    /// The peer is there, but does not let us in.
+    pub(in crate::publish) refused: bool,
+}
+
 /// Makes a client. `capacity` is how many messages its channel takes.
-pub(super) fn client(options: Options, capacity: usize) -> (Client, Events) {
+pub(in crate::publish) fn client(options: Options, capacity: usize) -> (Client, Events) {
     match options {
         Options::V3 { options, network } => {
             let (client, mut events) = AsyncClient::new(*options, capacity);
@@ -76,7 +106,7 @@ pub(super) fn client(options: Options, capacity: usize) -> (Client, Events) {
 
 impl Client {
     /// Hands a message over; false where there is no room or it is none.
-    pub(super) fn publish(&self, message: Message) -> bool {
+    pub(in crate::publish) fn publish(&self, message: Message) -> bool {
         let Message { topic, payload, qos, retain, expires, about } = message;
         match self {
             Self::V3(client) => client.try_publish(topic, qos, retain, payload).is_ok(),
@@ -94,8 +124,25 @@ impl Client {
         }
     }
 
+    /// Subscribes; false where there is no room for that now.
+    pub(in crate::publish) fn subscribe(&self, filters: &[String], qos: QoS) -> bool {
+        let filters = filters.iter().cloned();
+        match self {
+            Self::V3(client) => client.try_subscribe_many(filters.map(|f| SubscribeFilter::new(f, qos))).is_ok(),
+            Self::V5 { client, .. } => client.try_subscribe_many(filters.map(|f| Filter5::new(f, qos5(qos)))).is_ok(),
+        }
+    }
+
+    /// Ends a subscription; false where there is no room for that now.
+    pub(in crate::publish) fn unsubscribe(&self, filter: &str) -> bool {
+        match self {
+            Self::V3(client) => client.try_unsubscribe(filter).is_ok(),
+            Self::V5 { client, .. } => client.try_unsubscribe(filter).is_ok(),
+        }
+    }
+
     /// Asks for a DISCONNECT.
-    pub(super) fn disconnect(&self) -> bool {
+    pub(in crate::publish) fn disconnect(&self) -> bool {
         match self {
             Self::V3(client) => client.try_disconnect().is_ok(),
             Self::V5 { client, .. } => client.try_disconnect().is_ok(),
@@ -105,7 +152,7 @@ impl Client {
 
 impl Events {
     /// The next event; connects where there is no connection. An error ends the connection.
-    pub(super) async fn next(&mut self) -> Result<Seen, String> {
+    pub(in crate::publish) async fn next(&mut self) -> Result<Seen, Broken> {
         match self {
             Self::V3(events) => events.poll().await.map(|event| seen(&event)).map_err(|error| describe(&error)),
             Self::V5(events) => events.poll().await.map(|event| seen5(&event)).map_err(|error| describe5(&error)),
@@ -113,7 +160,7 @@ impl Events {
     }
 
     /// What a broken connection still had to say.
-    pub(super) fn rest(&mut self) -> Vec<Seen> {
+    pub(in crate::publish) fn rest(&mut self) -> Vec<Seen> {
         match self {
             Self::V3(events) => events.state.events.drain(..).map(|event| seen(&event)).collect(),
             Self::V5(events) => events.state.events.drain(..).map(|event| seen5(&event)).collect(),
@@ -121,7 +168,7 @@ impl Events {
     }
 
     /// Nothing of a broken connection may reach the next one.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::publish) fn forget(&mut self) {
         match self {
             Self::V3(events) => {
                 events.clean();
@@ -136,11 +183,18 @@ impl Events {
         }
     }
 
-    /// What the broker says for us when we are gone: at QoS 1, retained.
-    pub(super) fn set_last_will(&mut self, topic: String, payload: Bytes) {
+    /// Connects with other options from the next time on. Only for version 3, and within the same window.
+    pub(in crate::publish) fn set_options(&mut self, options: MqttOptions) {
+        if let Self::V3(events) = self {
+            events.mqtt_options = options;
+        }
+    }
+
+    /// What the broker says for us when we are gone: at QoS 1.
+    pub(in crate::publish) fn set_last_will(&mut self, topic: String, payload: Bytes, retain: bool) {
         match self {
             Self::V3(events) => {
-                events.mqtt_options.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, true));
+                events.mqtt_options.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, retain));
             }
             Self::V5(events) => {
                 let properties = LastWillProperties {
@@ -152,7 +206,7 @@ impl Events {
                     correlation_data: None,
                     user_properties: Vec::new(),
                 };
-                let will = LastWill5::new(topic, payload, QoS5::AtLeastOnce, true, Some(properties));
+                let will = LastWill5::new(topic, payload, QoS5::AtLeastOnce, retain, Some(properties));
                 events.options.set_last_will(will);
             }
         }
@@ -171,6 +225,15 @@ fn seen(event: &Event) -> Seen {
     match event {
         Event::Incoming(Packet::ConnAck(_)) => Seen::Connected,
         Event::Incoming(Packet::PubAck(ack)) => Seen::Acknowledged(ack.pkid),
+        Event::Incoming(Packet::SubAck(ack)) => {
+            Seen::Subscribed(ack.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_))))
+        }
+        Event::Incoming(Packet::Publish(message)) => Seen::Heard(Heard {
+            topic: message.topic.clone(),
+            payload: message.payload.clone(),
+            stored: message.retain,
+            again: message.dup,
+        }),
         Event::Outgoing(outgoing) => seen_going(outgoing),
         Event::Incoming(_) => Seen::Nothing,
     }
@@ -183,6 +246,15 @@ fn seen5(event: &v5::Event) -> Seen {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Seen::Acknowledged(ack.pkid),
             reason => Seen::Refused(ack.pkid, format!("{reason:?}")),
         },
+        v5::Event::Incoming(Packet5::SubAck(ack)) => {
+            Seen::Subscribed(ack.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode5::Success(_))))
+        }
+        v5::Event::Incoming(Packet5::Publish(message)) => Seen::Heard(Heard {
+            topic: String::from_utf8_lossy(&message.topic).into_owned(),
+            payload: message.payload.clone(),
+            stored: message.retain,
+            again: message.dup,
+        }),
         v5::Event::Outgoing(outgoing) => seen_going(outgoing),
         v5::Event::Incoming(_) => Seen::Nothing,
     }
@@ -196,12 +268,26 @@ fn seen_going(outgoing: &Outgoing) -> Seen {
     }
 }
 
+/// Said where a message to us is larger than we take.
+fn oversized() -> String {
+    format!("a message to us is larger than the {} KiB that we take", MAX_PACKET >> 10)
+}
+
 const LOGIN: &str = "the broker refuses our user name, password or certificate";
 const CLIENT_ID: &str = "the broker refuses our client id";
 const SILENT: &str = "it does not answer";
 
 /// One line for people.
-fn describe(error: &ConnectionError) -> String {
+fn describe(error: &ConnectionError) -> Broken {
+    let oversized = matches!(
+        error,
+        ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded(_)))
+    );
+    let refused = matches!(error, ConnectionError::ConnectionRefused(_));
+    Broken { reason: if oversized { self::oversized() } else { reason(error) }, oversized, refused }
+}
+
+fn reason(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ConnectionRefused(code) => match code {
             ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => LOGIN.to_owned(),
@@ -215,7 +301,19 @@ fn describe(error: &ConnectionError) -> String {
     }
 }
 
-fn describe5(error: &v5::ConnectionError) -> String {
+fn describe5(error: &v5::ConnectionError) -> Broken {
+    let oversized = matches!(
+        error,
+        v5::ConnectionError::MqttState(
+            v5::StateError::IncomingPacketTooLarge { .. }
+                | v5::StateError::Deserialization(v5::mqttbytes::Error::PayloadSizeLimitExceeded { .. })
+        )
+    );
+    let refused = matches!(error, v5::ConnectionError::ConnectionRefused(_));
+    Broken { reason: if oversized { self::oversized() } else { reason5(error) }, oversized, refused }
+}
+
+fn reason5(error: &v5::ConnectionError) -> String {
     match error {
         v5::ConnectionError::ConnectionRefused(code) => match code {
             Code5::BadUserNamePassword | Code5::NotAuthorized | Code5::BadAuthenticationMethod => LOGIN.to_owned(),
@@ -235,6 +333,8 @@ fn with_hint(text: String) -> String {
     // An authority of the same name with another key shows as a bad signature.
     if text.contains("UnknownIssuer") || text.contains("BadSignature") {
         format!("{text} (`ca_file` names the authority to trust)")
+    } else if text.contains("NotValidYet") || text.contains("Expired") {
+        format!("{text} (is this machine's clock right?)")
     } else {
         text
     }

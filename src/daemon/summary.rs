@@ -1,0 +1,46 @@
+//! How the node is, in one line.
+
+use crate::status::{CameraState, Stats};
+
+/// How the node is, in one line: what `systemctl status` shows.
+pub(super) fn summary(cameras: &[CameraState], stats: &Stats, connected: bool) -> String {
+    const STATES: [(CameraState, &str); 5] = [
+        (CameraState::Ok, "ok"),
+        (CameraState::Connecting, "connecting"),
+        (CameraState::Frozen, "frozen"),
+        (CameraState::Blind, "blind"),
+        (CameraState::Off, "off"),
+    ];
+    let broker = if connected { "broker connected" } else { "no broker" };
+    if cameras.is_empty() {
+        return format!("No camera is configured; {broker}.");
+    }
+    let of_state = |(state, name)| match cameras.iter().filter(|camera| **camera == state).count() {
+        0 => None,
+        count => Some(format!("{count} {name}")),
+    };
+    let states: Vec<String> = STATES.into_iter().filter_map(of_state).collect();
+    // The sum of nothing is -0.
+    let fps = 0.0 + stats.cameras.values().map(|camera| camera.scored_fps).sum::<f64>();
+    format!("Cameras: {}; {fps:.1} frames/s scored on {}; {broker}.", states.join(", "), stats.device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{OutboxStats, STATS_SCHEMA};
+
+    #[test]
+    fn the_summary_counts_cameras_by_state() {
+        let stats: Stats = serde_json::from_value(serde_json::json!({
+            "schema": STATS_SCHEMA, "at": "2026-11-22T16:44:31Z", "uptime_s": 5, "device": "CPU (1 thread)",
+            "cameras": {}, "mqtt_dropped": 0, "evidence_kept": 0, "evidence_dropped": 0, "evidence_withheld": 0,
+            "outbox": OutboxStats::default(),
+        }))
+        .unwrap();
+        let states = [CameraState::Ok, CameraState::Blind, CameraState::Ok];
+        let said = summary(&states, &stats, true);
+        assert_eq!(said, "Cameras: 2 ok, 1 blind; 0.0 frames/s scored on CPU (1 thread); broker connected.");
+        assert_eq!(summary(&[], &stats, false), "No camera is configured; no broker.");
+    }
+}
