@@ -29,7 +29,8 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the URL alone. The error says what would be right.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         const WANTED: &str = "write `mqtt://host:port` or `mqtts://host:port`";
         let url = Url::parse(text).map_err(|error| format!("{error}; {WANTED}"))?;
         let (tls, default_port) = match url.scheme() {

@@ -2,6 +2,7 @@
 //!
 //! - [`Mqtt`] is the connection: it comes back by itself, holds back while the broker is away, and says
 //!   goodbye in good order. [`MqttHandle`] is what publishers hold of it.
+//! - [`IotHub`] is the same for Azure IoT Hub, which takes commands as well.
 //! - [`Topics`] are the names that others rely on.
 //! - [`home_assistant`] tells Home Assistant which of them are what.
 //! - [`broker::EmbeddedBroker`] is a broker inside the process, for the demo.
@@ -10,6 +11,7 @@ pub mod broker;
 mod endpoint;
 mod error;
 pub mod home_assistant;
+pub mod iothub;
 mod mqtt;
 mod queue;
 #[cfg(test)]
@@ -20,7 +22,8 @@ mod tls;
 mod topics;
 
 pub use self::error::MqttError;
-pub use self::mqtt::{Durable, Mqtt, MqttHandle};
+pub use self::iothub::{IotHub, IotHubError, IotHubHandle};
+pub use self::mqtt::{Durable, Known, Mqtt, MqttHandle, Step, Unreachable, reach};
 pub use self::topics::{TopicError, Topics};
 
 use crate::config::MqttConfig;

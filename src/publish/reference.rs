@@ -8,16 +8,18 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
 
 use super::Topics;
+use crate::command::{self, SettingState};
 use crate::detection::{self, Detections};
 use crate::event::{self, Count, Event};
 use crate::evidence::{self, Record};
-use crate::status::{self, CameraStatus, NodeStatus, Stats};
+use crate::status::{self, CameraStatus, Diagnosis, NodeStatus, Stats};
 
 /// What a topic carries.
 struct Channel {
     name: &'static str,
     topic: String,
-    schema: &'static str,
+    /// None where a command comes in.
+    schema: Option<&'static str>,
     qos: u8,
     retained: bool,
 }
@@ -26,8 +28,12 @@ fn channels() -> Vec<Channel> {
     // Words that are levels themselves, in the place of the parameters.
     let topics = Topics::new("PREFIX", "SITE", "NODE").expect("levels");
     let camera = |topic: Result<String, _>| topic.expect("a level");
-    let channel =
-        |name, topic: String, schema, qos, retained| Channel { name, topic: parameters(&topic), schema, qos, retained };
+    let channel = |name, topic: String, schema, qos, retained| {
+        let (topic, schema) = (parameters(&topic), Some(schema));
+        Channel { name, topic, schema, qos, retained }
+    };
+    let command =
+        |name, topic: String| Channel { name, topic: parameters(&topic), schema: None, qos: 1, retained: false };
     vec![
         channel("nodeStatus", topics.node_status(), status::NODE_SCHEMA, 1, true),
         channel("stats", topics.stats(), status::STATS_SCHEMA, 0, false),
@@ -35,6 +41,10 @@ fn channels() -> Vec<Channel> {
         channel("events", camera(topics.events("CAMERA")), event::SCHEMA, 1, false),
         channel("counts", camera(topics.counts("CAMERA", "RULE")), event::COUNT_SCHEMA, 1, true),
         channel("detections", camera(topics.detections("CAMERA")), detection::SCHEMA, 0, false),
+        command("cameraCommands", camera(topics.command(Some("CAMERA"), "SETTING"))),
+        command("nodeCommands", camera(topics.command(None, "SETTING"))),
+        channel("cameraSettings", camera(topics.state(Some("CAMERA"), "SETTING")), command::SCHEMA, 1, true),
+        channel("nodeSettings", camera(topics.state(None, "SETTING")), command::SCHEMA, 1, true),
     ]
 }
 
@@ -66,16 +76,23 @@ fn asyncapi() -> Value {
     for channel in channels() {
         let names = channel.topic.split('/').filter_map(|level| level.strip_prefix('{')?.strip_suffix('}'));
         let parameters: serde_json::Map<_, _> = names.map(|name| (name.to_owned(), json!({}))).collect();
+        let payload = channel.schema.map_or_else(
+            || {
+                json!({
+                    "type": ["boolean", "number", "string", "null"],
+                    "description": "A value as JSON, or bare text. Null, or the text `default`, takes a setting back to \
+                                    what the configuration says. At most 1024 bytes.",
+                })
+            },
+            |schema| json!({"$ref": file_of(schema)}),
+        );
         all[channel.name] = json!({
             "address": channel.topic,
             "parameters": parameters,
-            "messages": {channel.name: {
-                "contentType": "application/json",
-                "payload": {"$ref": file_of(channel.schema)},
-            }},
+            "messages": {channel.name: {"contentType": "application/json", "payload": payload}},
         });
         operations[channel.name] = json!({
-            "action": "send",
+            "action": if channel.schema.is_some() { "send" } else { "receive" },
             "channel": {"$ref": format!("#/channels/{}", channel.name)},
             "bindings": {"mqtt": {"qos": channel.qos, "retain": channel.retained, "bindingVersion": "0.2.0"}},
         });
@@ -85,7 +102,8 @@ fn asyncapi() -> Value {
         "info": {
             "title": "Ocellus over MQTT",
             "version": "1",
-            "description": "What an Ocellus node publishes. The QoS of detections is configurable: 0 or 1.",
+            "description": "What an Ocellus node publishes, and the commands that it takes. The QoS of detections is \
+                            configurable: 0 or 1.",
         },
         "defaultContentType": "application/json",
         "channels": all,
@@ -115,6 +133,8 @@ fn the_reference_is_what_the_code_does() {
         schema_of::<Event>(event::SCHEMA),
         schema_of::<Count>(event::COUNT_SCHEMA),
         schema_of::<Record>(evidence::SCHEMA),
+        schema_of::<SettingState>(command::SCHEMA),
+        schema_of::<Diagnosis>(status::DIAGNOSIS_SCHEMA),
         ("asyncapi.json".to_owned(), asyncapi()),
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference");

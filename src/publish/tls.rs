@@ -9,7 +9,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::MqttError;
-use crate::config::MqttConfig;
 
 /// Where Linux distributions keep the bundle of authorities: Debian, Red Hat, SUSE, Alpine.
 const SYSTEM_BUNDLES: [&str; 4] = [
@@ -19,23 +18,22 @@ const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Reads the files that the configuration names and makes a TLS client of them.
+/// Reads files in PEM and makes a TLS client of them: the authorities to trust, and our certificate with its key.
 ///
-/// Without `ca_file` the system's authorities are trusted: the bundle that `SSL_CERT_FILE` names, else the
-/// distribution's.
-pub(super) fn client(config: &MqttConfig) -> Result<Arc<ClientConfig>, MqttError> {
-    let bundle = config.ca_file.clone().map_or_else(system_bundle, Ok)?;
+/// Without `ca` the system's authorities are trusted: the bundle that `SSL_CERT_FILE` names, else the distribution's.
+pub(super) fn client(ca: Option<&Path>, identity: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, MqttError> {
+    let bundle = ca.map(Path::to_owned).map_or_else(system_bundle, Ok)?;
     // The provider is named, since the process may hold several, and then rustls would have to guess.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| MqttError::Tls(error.to_string()))?
         .with_root_certificates(authorities(&bundle)?);
-    let client = match (&config.cert_file, &config.key_file) {
-        (Some(cert), Some(key)) => builder
+    let client = match identity {
+        Some((cert, key)) => builder
             .with_client_auth_cert(certificates(cert)?, private_key(key)?)
             .map_err(|error| MqttError::Tls(format!("{}: {error}", cert.display())))?,
-        _ => builder.with_no_client_auth(),
+        None => builder.with_no_client_auth(),
     };
     Ok(Arc::new(client))
 }
@@ -83,13 +81,9 @@ fn no_pem(path: &Path, what: &'static str) -> MqttError {
 mod tests {
     use super::*;
 
-    fn config(ca: &Path) -> MqttConfig {
-        MqttConfig { url: "mqtts://broker".to_owned(), ca_file: Some(ca.to_owned()), ..MqttConfig::default() }
-    }
-
     #[test]
     fn a_missing_or_wrong_authority_is_named() {
-        let missing = client(&config(Path::new("/no/such/ca.pem"))).expect_err("no file").to_string();
+        let missing = client(Some(Path::new("/no/such/ca.pem")), None).expect_err("no file").to_string();
         assert!(missing.contains("/no/such/ca.pem"), "{missing}");
 
         let folder = tempfile::tempdir().expect("a folder");
@@ -103,7 +97,7 @@ mod tests {
             &[0xff; 64],
         ] {
             std::fs::write(&path, content).expect("written");
-            let error = client(&config(&path)).expect_err("no certificate").to_string();
+            let error = client(Some(&path), None).expect_err("no certificate").to_string();
             assert!(error.contains("ca.pem"), "{error}");
         }
     }

@@ -82,6 +82,68 @@ impl Topics {
         Ok(format!("{}/{}/counts/{}", self.base, level(camera)?, level(rule)?))
     }
 
+    /// Where a command to a camera, or to the node, is awaited.
+    ///
+    /// # Errors
+    /// When one of the names can't be a level of a topic.
+    pub fn command(&self, camera: Option<&str>, name: &str) -> Result<String, TopicError> {
+        Ok(format!("{}/set", self.setting(camera, name)?))
+    }
+
+    /// Where the answer to a command goes, and the state of a setting. Retained.
+    ///
+    /// # Errors
+    /// When one of the names can't be a level of a topic.
+    pub fn state(&self, camera: Option<&str>, name: &str) -> Result<String, TopicError> {
+        Ok(format!("{}/state", self.setting(camera, name)?))
+    }
+
+    fn setting(&self, camera: Option<&str>, name: &str) -> Result<String, TopicError> {
+        Ok(match camera {
+            Some(camera) => format!("{}/{}/{}", self.base, level(camera)?, level(name)?),
+            None => format!("{}/{}", self.base, level(name)?),
+        })
+    }
+
+    /// What all topics of a camera start with.
+    pub(super) fn below(&self, camera: &str) -> String {
+        format!("{}/{camera}/", self.base)
+    }
+
+    /// What is subscribed to for commands.
+    pub(super) fn command_filters(&self) -> [String; 2] {
+        ["+/set", "+/+/set"].map(|levels| format!("{}/{levels}", self.base))
+    }
+
+    /// What is subscribed to for a moment, to see what the broker keeps of cameras.
+    pub(super) fn retained_filters(&self) -> [String; 3] {
+        ["+/status", "+/+/state", "+/counts/+"].map(|levels| format!("{}/{levels}", self.base))
+    }
+
+    /// What a topic commands: the camera, where it is to one, and the command's name.
+    pub(super) fn commanded<'a>(&self, topic: &'a str) -> Option<(Option<&'a str>, &'a str)> {
+        match self.levels(topic)?[..] {
+            [name, "set"] => Some((None, name)),
+            // A rule of this name, and its count.
+            [_, "counts", _] => None,
+            [camera, name, "set"] => Some((Some(camera), name)),
+            _ => None,
+        }
+    }
+
+    /// Whose retained message a topic has: the camera, and the zone or line where it is a count.
+    pub(super) fn retained<'a>(&self, topic: &'a str) -> Option<(&'a str, Option<&'a str>)> {
+        match self.levels(topic)?[..] {
+            [camera, "counts", rule] => Some((camera, Some(rule))),
+            [camera, "status"] | [camera, _, "state"] => Some((camera, None)),
+            _ => None,
+        }
+    }
+
+    fn levels<'a>(&self, topic: &'a str) -> Option<Vec<&'a str>> {
+        Some(topic.strip_prefix(self.base.as_str())?.strip_prefix('/')?.split('/').take(4).collect())
+    }
+
     /// Where a camera's messages on some channel go, like `events` or `counts/exit`.
     ///
     /// # Errors
@@ -137,6 +199,46 @@ mod tests {
         );
         let deep = Topics::new("factory/vision", "s", "n").expect("a prefix may have levels");
         assert_eq!(deep.stats(), "factory/vision/s/n/stats");
+    }
+
+    #[test]
+    fn commands_have_topics_and_topics_are_commands() {
+        let topics = Topics::new("factory/vision", "plant-7", "edge-01").expect("good parts");
+        let base = "factory/vision/plant-7/edge-01";
+        for (camera, name) in [(Some("line3"), "enabled"), (None, "reload"), (Some("set"), "set"), (None, "set")] {
+            let topic = topics.command(camera, name).expect("levels");
+            assert_eq!(topics.commanded(&topic), Some((camera, name)));
+            assert_eq!(
+                topics.state(camera, name).expect("levels"),
+                format!("{}state", topic.strip_suffix("set").unwrap())
+            );
+        }
+        for other in ["", "/set", "line3/counts/set", "line3/enabled/state", "a/b/c/set", "line3/enabled/set/more"] {
+            let topic = format!("{base}/{other}");
+            let named = topics
+                .commanded(&topic)
+                .filter(|(camera, name)| camera.is_none_or(|c| !c.is_empty()) && !name.is_empty());
+            assert_eq!(named, None, "{topic}");
+        }
+        assert_eq!(topics.commanded("factory/vision/plant-7/edge-011/line3/enabled/set"), None);
+        assert!(topics.command(Some("a/b"), "fps").is_err() && topics.state(None, "#").is_err());
+    }
+
+    #[test]
+    fn retained_messages_tell_whose_they_are() {
+        let topics = Topics::new("ocellus", "s", "n").expect("good parts");
+        for (topic, whose) in [
+            ("ocellus/s/n/line3/status", Some(("line3", None))),
+            ("ocellus/s/n/line3/enabled/state", Some(("line3", None))),
+            ("ocellus/s/n/line3/counts/exit", Some(("line3", Some("exit")))),
+            ("ocellus/s/n/line3/counts/state", Some(("line3", Some("state")))),
+            ("ocellus/s/n/status", None),
+            ("ocellus/s/n/reload/state", None),
+            ("ocellus/s/n/line3/events", None),
+            ("ocellus/s/other/line3/status", None),
+        ] {
+            assert_eq!(topics.retained(topic), whose, "{topic}");
+        }
     }
 
     #[test]
