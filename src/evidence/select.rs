@@ -39,6 +39,19 @@ pub enum Reason {
         /// Which of the two.
         change: Change,
     },
+    /// Somebody asked for it.
+    Operator,
+}
+
+impl Reason {
+    /// The label that it is about, where it is about one.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        match self {
+            Self::Band { label, .. } | Self::Flicker { label, .. } => Some(label),
+            Self::Operator => None,
+        }
+    }
 }
 
 /// What happened for a single frame.
@@ -154,10 +167,8 @@ impl Camera {
 
     /// Whether the limits let it pass; if so, it counts.
     fn allow(&mut self, pick: &Pick, per_minute: u32, now: Instant) -> bool {
-        let key = match &pick.reason {
-            Reason::Band { label, .. } => (None, label.clone()),
-            Reason::Flicker { label, change, .. } => (Some(*change), label.clone()),
-        };
+        let change = if let Reason::Flicker { change, .. } = &pick.reason { Some(*change) } else { None };
+        let key = (change, pick.reason.label().unwrap_or_default().to_owned());
         let share = Duration::from_secs(60) / per_minute.max(1);
         let quiet = NEAR_DUPLICATE.max(share / 2);
         let duplicate = self.recent.get(&key).is_some_and(|at| now.saturating_duration_since(*at) < quiet);

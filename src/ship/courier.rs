@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::Local;
 use tokio::task::JoinHandle;
 use ulid::Ulid;
 
 use super::{ShipError, Sink};
 use crate::backoff::Backoff;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Hours;
 use crate::evidence::{Evidence, Record};
 use crate::outage::Outage;
 use crate::outbox::{Destination, Item, Kind, OutboxHandle, Stored};
@@ -25,6 +28,8 @@ const TRIES: u32 = 20;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Items that are read at once: their pictures are not among what is read.
 const BATCH: usize = 16;
+/// How often it is asked whether evidence may be sent.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The way into the outbox.
 #[derive(Debug, Clone)]
@@ -47,6 +52,35 @@ impl Sink for Inlet {
 pub struct Courier {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
+    timetable: Timetable,
+}
+
+/// When evidence is sent.
+#[derive(Debug, Clone)]
+pub struct Timetable {
+    /// In the machine's time zone; always where there are none.
+    pub hours: Vec<Hours>,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Timetable {
+    fn default() -> Self {
+        Self { hours: Vec::new(), clock: Arc::new(SystemClock) }
+    }
+}
+
+impl Timetable {
+    fn is_open(&self) -> bool {
+        Hours::any(&self.hours, self.clock.wall().with_timezone(&Local).naive_local())
+    }
+
+    /// Returns once evidence may be sent.
+    async fn opens(&self) {
+        while !self.is_open() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
 /// What is known of a [`Courier`]'s work. Cloning shares it.
@@ -64,9 +98,15 @@ impl Courier {
     /// Starts. To be called within a tokio runtime.
     #[must_use]
     pub fn start<S: Sink>(outbox: OutboxHandle, sink: S) -> Self {
+        Self::start_within(Timetable::default(), outbox, sink)
+    }
+
+    /// As [`start`](Self::start), at certain hours only.
+    #[must_use]
+    pub fn start_within<S: Sink>(timetable: Timetable, outbox: OutboxHandle, sink: S) -> Self {
         let shared = Arc::new(Shared::default());
-        let task = tokio::spawn(work(Arc::clone(&shared), outbox, sink));
-        Self { shared, task }
+        let task = tokio::spawn(work(Arc::clone(&shared), timetable.clone(), outbox, sink));
+        Self { shared, task, timetable }
     }
 
     /// What is known of its work.
@@ -79,7 +119,10 @@ impl Courier {
     /// outbox.
     pub async fn close(self, outbox: &OutboxHandle, deadline: Duration) {
         let all = async {
-            while self.shared.outage.reason().is_none() && !outbox.read(Destination::Store, 0, 1).await.is_empty() {
+            while self.timetable.is_open()
+                && self.shared.outage.reason().is_none()
+                && !outbox.read(Destination::Store, 0, 1).await.is_empty()
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -120,13 +163,14 @@ impl fmt::Debug for Courier {
     }
 }
 
-async fn work<S: Sink>(shared: Arc<Shared>, outbox: OutboxHandle, sink: S) {
+async fn work<S: Sink>(shared: Arc<Shared>, timetable: Timetable, outbox: OutboxHandle, sink: S) {
     let mut visible = outbox.visible();
     let (mut after, mut passed) = (0, false);
     loop {
         visible.borrow_and_update();
         let items = outbox.read(Destination::Store, after, BATCH).await;
         for stored in &items {
+            timetable.opens().await;
             after = stored.seq;
             if bring(&shared, &sink, stored).await {
                 outbox.acknowledge([stored.seq]);
@@ -149,7 +193,7 @@ async fn bring<S: Sink>(shared: &Shared, sink: &S, stored: &Stored) -> bool {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     for _ in 0..TRIES {
         let jpeg = match stored.frame.read().await {
-            Ok(jpeg) => jpeg.unwrap_or_default(),
+            Ok(jpeg) => jpeg,
             // It had to make room for others.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
             Err(error) => {
@@ -205,11 +249,11 @@ fn to_item(evidence: &Evidence) -> Result<Item, serde_json::Error> {
         value: record.value,
         content_type: "application/json".to_owned(),
         payload: evidence.json.clone(),
-        frame: Some(evidence.jpeg.clone()),
+        frame: evidence.jpeg.clone(),
     })
 }
 
-fn of_item(item: &Item, jpeg: Bytes) -> Result<Evidence, serde_json::Error> {
+fn of_item(item: &Item, jpeg: Option<Bytes>) -> Result<Evidence, serde_json::Error> {
     let record: Record = serde_json::from_slice(&item.payload)?;
     Ok(Evidence {
         id: item.id.to_string(),

@@ -29,7 +29,7 @@ pub(super) mod tests {
             site: "plant-7".to_owned(),
             camera: camera.to_owned(),
             day: NaiveDate::from_ymd_opt(2026, 1, 2).expect("a day"),
-            jpeg: Bytes::from_static(b"picture"),
+            jpeg: Some(Bytes::from_static(b"picture")),
             json: Bytes::from_static(b"{}"),
         }
     }

@@ -3,13 +3,15 @@
 //! [`Store`] writes to one of them. [`Sink`] is what the evidence room knows of it, so that the outbox stands between
 //! the two: [`Inlet`] leads into it, and the [`Courier`] brings what waits there to the store.
 
+mod azure;
 mod courier;
 mod layout;
+mod queue;
 pub mod store;
 
 use std::future::Future;
 
-pub use self::courier::{Courier, CourierHandle, Inlet};
+pub use self::courier::{Courier, CourierHandle, Inlet, Timetable};
 pub use self::store::{ShipError, Store};
 
 use crate::evidence::Evidence;

@@ -14,16 +14,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Attribute, AttributeValue, Attributes, ClientOptions, ObjectStore, ObjectStoreScheme, PutMode, PutOptions,
-    RetryConfig,
+    Attribute, AttributeValue, Attributes, Certificate, ClientOptions, ObjectStore, ObjectStoreExt, ObjectStoreScheme,
+    PutMode, PutOptions, RetryConfig,
 };
 use url::Url;
 
+use super::azure::{Connector, Signer};
+use super::queue::Queue;
 use super::{Sink, layout};
+use crate::config::ShipConfig;
 use crate::evidence::Evidence;
 
 /// Longest wait for one request; a slow uplink needs a while for a large picture.
@@ -62,6 +64,34 @@ pub enum ShipError {
         /// Why.
         source: Box<object_store::Error>,
     },
+    /// What the configuration says of the way there can't be used.
+    #[error("the store {store}: {reason}")]
+    Way {
+        /// Which.
+        store: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A message was not put on the queue.
+    #[error("{id} is stored, and the queue {queue} did not get its message: {reason}")]
+    Announce {
+        /// The queue's address.
+        queue: String,
+        /// The evidence's id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// An object, or the list of them, was not read.
+    #[error("{name} was not read from the store {store}: {source}")]
+    Read {
+        /// Which store.
+        store: String,
+        /// Which object.
+        name: String,
+        /// Why.
+        source: Box<object_store::Error>,
+    },
     /// An object was not written.
     #[error("{name} was not written to the store {store}: {source}")]
     Write {
@@ -83,6 +113,7 @@ impl ShipError {
                 let file = name.rsplit('/').next().unwrap_or(name);
                 format!("the store {store}: {}", source.to_string().replace(name, "…").replace(file, "…"))
             }
+            Self::Announce { queue, reason, .. } => format!("the queue {queue}: {reason}"),
             other => other.to_string(),
         }
     }
@@ -97,6 +128,7 @@ impl ShipError {
                 **source,
                 Error::InvalidPath { .. } | Error::NotSupported { .. } | Error::NotImplemented { .. }
             ),
+            Self::Announce { .. } => true,
             _ => false,
         }
     }
@@ -110,6 +142,18 @@ pub fn check(text: &str) -> Result<(), ShipError> {
     Place::of(text).map(drop)
 }
 
+/// Says whether `text` names a store that may be elsewhere: any but a directory.
+#[must_use]
+pub fn is_off_site(text: &str) -> bool {
+    matches!(Place::of(text), Ok(Place::Azure(..) | Place::S3(..)))
+}
+
+/// Says whether `text` names a store in Azure, Azure Stack or an emulator.
+#[must_use]
+pub fn is_azure(text: &str) -> bool {
+    matches!(Place::of(text), Ok(Place::Azure(..)))
+}
+
 /// An open store. Cloning shares the connection.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -118,6 +162,8 @@ pub struct Store {
     name: String,
     /// Whether objects carry a content type; files don't.
     typed: bool,
+    /// What is told of each piece of evidence.
+    queue: Option<Queue>,
 }
 
 impl Store {
@@ -133,16 +179,37 @@ impl Store {
     /// When the text names no store, the directory can't be made, or the credentials are missing or unusable.
     /// Nothing is asked of a remote store yet.
     pub fn open(text: &str) -> Result<Self, ShipError> {
-        let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Self::open_with(text, &variables.collect::<Vec<_>>())
+        Self::open_by(text, &ShipConfig::default())
     }
 
-    fn open_with(text: &str, environment: &[(String, String)]) -> Result<Self, ShipError> {
+    /// As [`open`](Self::open), by the way that the configuration says. `AZURE_STORAGE_QUEUE_ENDPOINT` says where the queue
+    /// is, where that does not follow from the store's address.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when a file that the configuration names can't be used.
+    pub fn open_by(text: &str, way: &ShipConfig) -> Result<Self, ShipError> {
+        let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Self::open_with(text, way, &variables.collect::<Vec<_>>())
+    }
+
+    fn open_with(text: &str, way: &ShipConfig, environment: &[(String, String)]) -> Result<Self, ShipError> {
         match Place::of(text)? {
             Place::Folder(path) => folder(&path),
-            Place::Azure(url, base) => azure(&url, base, environment),
-            Place::S3(url, base) => s3(&url, base, environment),
+            Place::Azure(url, base) => azure(&url, base, way, environment),
+            Place::S3(url, base) => s3(&url, base, way, environment),
         }
+    }
+
+    /// Writes a small object and removes it again, to see whether the store takes anything. Says what stays there, where
+    /// it may not be removed.
+    ///
+    /// # Errors
+    /// When it was not written.
+    pub async fn probe(&self) -> Result<Option<String>, ShipError> {
+        let name = self.base.clone().join("ocellus-doctor").join(format!("{}.txt", ulid::Ulid::generate()));
+        self.create(&name, Bytes::from_static(b"May be deleted.\n"), "text/plain").await?;
+        let removed = self.store.delete(&name).await;
+        Ok(removed.err().map(|_| name.to_string()))
     }
 
     async fn create(&self, name: &Path, content: Bytes, content_type: &'static str) -> Result<(), ShipError> {
@@ -168,9 +235,20 @@ impl fmt::Display for Store {
 
 impl Sink for Store {
     async fn keep(&self, item: &Evidence) -> Result<(), ShipError> {
-        let (picture, record) = layout::names(&self.base, item);
-        self.create(&picture, item.jpeg.clone(), "image/jpeg").await?;
-        self.create(&record, item.json.clone(), "application/json").await
+        let names = layout::names(&self.base, item);
+        let (picture, record) = &names;
+        if let Some(jpeg) = &item.jpeg {
+            self.create(picture, jpeg.clone(), "image/jpeg").await?;
+        }
+        self.create(record, item.json.clone(), "application/json").await?;
+        if let Some(queue) = &self.queue {
+            queue.announce(&self.name, item, &names).await.map_err(|reason| ShipError::Announce {
+                queue: queue.url.clone(),
+                id: item.id.clone(),
+                reason,
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -235,52 +313,16 @@ fn folder(path: &FilePath) -> Result<Store, ShipError> {
     let path = path.canonicalize().map_err(unusable)?;
     let name = path.display().to_string();
     let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| open_error(&name, source))?;
-    Ok(Store { store: Arc::new(store.with_fsync(true)), base: Path::default(), name, typed: false })
+    Ok(Store { store: Arc::new(store.with_fsync(true)), base: Path::default(), name, typed: false, queue: None })
 }
 
-fn azure(url: &Url, base: Path, environment: &[(String, String)]) -> Result<Store, ShipError> {
+fn s3(url: &Url, base: Path, way: &ShipConfig, environment: &[(String, String)]) -> Result<Store, ShipError> {
     let name = url.to_string();
-    let mut builder = MicrosoftAzureBuilder::new().with_client_options(client_options()).with_retry(retries());
-    let mut known = false;
-    for (key, value) in of_prefix(environment, "AZURE_") {
-        let Ok(key) = key.parse::<AzureConfigKey>() else { continue };
-        known |= matches!(
-            key,
-            AzureConfigKey::AccessKey
-                | AzureConfigKey::SasKey
-                | AzureConfigKey::Token
-                | AzureConfigKey::ClientId
-                | AzureConfigKey::MsiEndpoint
-                | AzureConfigKey::MsiResourceId
-                | AzureConfigKey::ObjectId
-                | AzureConfigKey::FederatedTokenFile
-                | AzureConfigKey::UseAzureCli
-                | AzureConfigKey::UseEmulator
-                | AzureConfigKey::SkipSignature
-        );
-        if key == AzureConfigKey::Endpoint && value.starts_with("http://") {
-            builder = builder.with_allow_http(true);
-        }
-        builder = builder.with_config(key, value);
-    }
-    if let Some((_, endpoint)) = environment.iter().find(|(key, _)| key == "IDENTITY_ENDPOINT") {
-        known = true;
-        builder = builder.with_msi_endpoint(endpoint);
-    }
-    // Without any, the client would ask a metadata service that nodes outside Azure don't have.
-    if !known {
-        return Err(ShipError::Credentials {
-            store: name,
-            wanted: "AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN (or AZURE_CLIENT_ID for an identity)",
-        });
-    }
-    let store = builder.with_url(url.as_str()).build().map_err(|source| open_error(&name, source))?;
-    Ok(Store { store: Arc::new(store), base, name, typed: true })
-}
-
-fn s3(url: &Url, base: Path, environment: &[(String, String)]) -> Result<Store, ShipError> {
-    let name = url.to_string();
-    let mut builder = AmazonS3Builder::new().with_client_options(client_options()).with_retry(retries());
+    let connector = Connector { signer: Signer::Client, version: None, rate: rate(way) };
+    let mut builder = AmazonS3Builder::new()
+        .with_client_options(client_options(&name, way)?)
+        .with_retry(retries())
+        .with_http_connector(connector);
     let mut known = false;
     for (key, value) in of_prefix(environment, "AWS_") {
         let Ok(key) = key.parse::<AmazonS3ConfigKey>() else { continue };
@@ -302,7 +344,7 @@ fn s3(url: &Url, base: Path, environment: &[(String, String)]) -> Result<Store, 
         return Err(ShipError::Credentials { store: name, wanted: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" });
     }
     let store = builder.with_url(url.as_str()).build().map_err(|source| open_error(&name, source))?;
-    Ok(Store { store: Arc::new(store), base, name, typed: true })
+    Ok(Store { store: Arc::new(store), base, name, typed: true, queue: None })
 }
 
 /// The variables that start with `prefix`, their names in lower case, as object_store names its options.
@@ -316,8 +358,24 @@ fn of_prefix<'a>(
         .map(|(key, value)| (key.to_ascii_lowercase(), value.as_str()))
 }
 
-fn client_options() -> ClientOptions {
-    ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(CONNECT)
+fn client_options(store: &str, way: &ShipConfig) -> Result<ClientOptions, ShipError> {
+    let options = ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(CONNECT);
+    let Some(path) = &way.ca_file else { return Ok(options) };
+    let wrong = |reason: String| ShipError::Way {
+        store: store.to_owned(),
+        reason: format!("the certificates in {} can't be used: {reason}", path.display()),
+    };
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+    if authorities.is_empty() {
+        return Err(wrong("there are none".to_owned()));
+    }
+    Ok(authorities.into_iter().fold(options, ClientOptions::with_root_certificate))
+}
+
+/// Bytes a second.
+fn rate(way: &ShipConfig) -> Option<u64> {
+    way.max_kib_s.map(|kib| u64::from(kib) * 1024)
 }
 
 /// Few: whoever keeps something tries again, and says so.
@@ -328,6 +386,11 @@ fn retries() -> RetryConfig {
 fn open_error(store: &str, source: object_store::Error) -> ShipError {
     ShipError::Open { store: store.to_owned(), source: Box::new(source) }
 }
+
+mod azure;
+mod read;
+
+use self::azure::azure;
 
 #[cfg(test)]
 mod tests;

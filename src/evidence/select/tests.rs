@@ -7,6 +7,7 @@ use chrono::DateTime;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::config::ShipConfig;
 use crate::detection::{Detections, FrameRef, Latency, ModelRef, Rect, SCHEMA};
 use crate::frame::{Frame, Image, PixelFormat};
 use crate::status::CameraState;
@@ -62,7 +63,8 @@ const SURE: f32 = 0.9;
 
 /// A selector, and the clock that it goes by.
 fn selector(per_minute: u32, flicker: bool) -> (Selector, ManualClock) {
-    let config = EvidenceConfig { store: String::new(), band: [0.3, 0.6], flicker, per_minute };
+    let config =
+        EvidenceConfig { store: String::new(), band: [0.3, 0.6], flicker, per_minute, ship: ShipConfig::default() };
     let clock = ManualClock::new(DateTime::UNIX_EPOCH);
     (Selector::new(&config, Arc::new(clock.clone())), clock)
 }

@@ -62,8 +62,35 @@ async fn evidence_waits_for_the_store_over_a_restart_and_arrives_as_it_was() {
     let wanted = evidence(1);
     let place = format!("evidence/dt={}/site={}/camera={}", wanted.day, wanted.site, wanted.camera);
     let at = |ending: &str| target.join(&place).join(format!("{}.{ending}", wanted.id));
-    assert_eq!(std::fs::read(at("jpg")).expect("there"), wanted.jpeg);
+    assert_eq!(std::fs::read(at("jpg")).expect("there"), wanted.jpeg.expect("a picture"));
     assert_eq!(std::fs::read(at("json")).expect("there"), wanted.json);
     courier.close(&outbox.handle(), Duration::from_secs(60)).await;
     assert!(outbox.handle().read(Destination::Store, 0, 10).await.is_empty(), "the store has them");
+}
+
+/// Before and after the hours evidence waits, and within them it goes.
+#[tokio::test]
+async fn evidence_goes_at_its_hours() {
+    let base = tempfile::tempdir().expect("a folder");
+    let clock = crate::clock::ManualClock::new(chrono::DateTime::UNIX_EPOCH);
+    let now = clock.wall().with_timezone(&Local).naive_local();
+    let from = (now + Duration::from_secs(3600)).format("%H:%M");
+    let until = (now + Duration::from_secs(7200)).format("%H:%M");
+    let hours = vec![Hours::try_from(format!("{from}-{until}")).expect("hours")];
+    let outbox = Outbox::start(&base.path().join("state"), roomy(), crate::outbox::tests::clock()).expect("started");
+    let target = base.path().join("store");
+    let store = Store::open(&target.display().to_string()).expect("a folder");
+    let timetable = Timetable { hours, clock: Arc::new(clock.clone()) };
+    let courier = Courier::start_within(timetable, outbox.handle(), store);
+    let (handle, inlet) = (courier.handle(), Inlet(outbox.handle()));
+    inlet.keep(&evidence(1)).await.expect("kept");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!((handle.kept(), stored(&target)), (0, 0), "it is too early");
+    clock.advance(Duration::from_secs(3660));
+    eventually("it is stored", || handle.kept() == 1).await;
+    clock.advance(Duration::from_secs(3600));
+    inlet.keep(&evidence(2)).await.expect("kept");
+    // It does not wait for hours that come tomorrow.
+    courier.close(&outbox.handle(), Duration::from_secs(60)).await;
+    assert_eq!(outbox.handle().read(Destination::Store, 0, 10).await.len(), 1, "it is too late");
 }

@@ -1,6 +1,7 @@
 //! On a real file system and against Azurite.
 
 mod azure;
+mod hub;
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
@@ -58,7 +59,8 @@ fn what_is_there_is_never_changed() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(&folder.path().display().to_string()).expect("a folder");
     let first = evidence("01X", "line3");
-    let other = Evidence { jpeg: Bytes::from_static(b"another"), json: Bytes::from_static(b"[]"), ..first.clone() };
+    let other =
+        Evidence { jpeg: Some(Bytes::from_static(b"another")), json: Bytes::from_static(b"[]"), ..first.clone() };
     block_on(async {
         store.keep(&first).await.expect("kept");
         let before = files(folder.path());
@@ -91,7 +93,7 @@ fn who_looks_meanwhile_sees_whole_files_and_the_record_last() {
         let (done, picture) = (Arc::clone(&done), picture.clone());
         move || {
             for i in 0..30 {
-                let item = Evidence { jpeg: picture.clone(), ..evidence(&format!("{i:03}"), "line3") };
+                let item = Evidence { jpeg: Some(picture.clone()), ..evidence(&format!("{i:03}"), "line3") };
                 block_on(store.keep(&item)).expect("kept");
             }
             done.store(true, std::sync::atomic::Ordering::Release);
@@ -183,13 +185,13 @@ fn places_are_read_without_touching_them() {
 #[test]
 fn remote_stores_need_credentials() {
     for (place, wanted) in [("az://c/x", "AZURE_STORAGE_ACCOUNT_NAME"), ("s3://b/x", "AWS_ACCESS_KEY_ID")] {
-        let error = Store::open_with(place, &[]).expect_err("none are set").to_string();
+        let error = Store::open_with(place, &ShipConfig::default(), &[]).expect_err("none are set").to_string();
         assert!(error.contains(wanted) && error.contains(place), "{error}");
     }
     let set =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
     let aws = set(&[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_REGION", "eu-west-1")]);
-    let store = Store::open_with("s3://bucket/x", &aws).expect("they are set");
+    let store = Store::open_with("s3://bucket/x", &ShipConfig::default(), &aws).expect("they are set");
     assert_eq!(store.to_string(), "s3://bucket/x");
     assert!(!format!("{store:?}").contains("hunter2"), "{store:?}");
 }

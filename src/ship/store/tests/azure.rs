@@ -5,11 +5,11 @@ use std::process::Command;
 use super::*;
 
 /// The account and key that every Azurite has (learn.microsoft.com, "Use the Azurite emulator").
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+pub(super) const ACCOUNT: &str = "devstoreaccount1";
+pub(super) const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// Where Azurite is; none skips the test, unless this is continuous integration.
-fn azurite() -> Option<String> {
+pub(super) fn azurite() -> Option<String> {
     let address = std::env::var("OCELLUS_AZURITE").ok();
     if address.is_none() {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "OCELLUS_AZURITE is not set, and CI must have it");
@@ -18,7 +18,7 @@ fn azurite() -> Option<String> {
     address
 }
 
-fn environment(address: &str) -> Vec<(String, String)> {
+pub(super) fn environment(address: &str) -> Vec<(String, String)> {
     [
         ("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT.to_owned()),
         ("AZURE_STORAGE_ACCOUNT_KEY", KEY.to_owned()),
@@ -29,13 +29,13 @@ fn environment(address: &str) -> Vec<(String, String)> {
 }
 
 /// A fresh container's name.
-fn container() -> String {
+pub(super) fn container() -> String {
     format!("c{}", ulid::Ulid::generate().to_string().to_lowercase())
 }
 
 /// Makes a container that everybody may read, so that curl can look into it. The request is signed by openssl
 /// (learn.microsoft.com, "Authorize with Shared Key").
-fn create(address: &str, container: &str) {
+pub(super) fn create(address: &str, container: &str) {
     let script = r#"
         date=$(LC_ALL=C TZ=GMT date '+%a, %d %b %Y %H:%M:%S GMT')
         headers="x-ms-blob-public-access:container\nx-ms-date:$date\nx-ms-version:2021-08-06\n"
@@ -53,7 +53,7 @@ fn create(address: &str, container: &str) {
 }
 
 /// What curl gets without any credentials: head and body.
-fn get(address: &str, container: &str, name: &str) -> (String, String) {
+pub(super) fn get(address: &str, container: &str, name: &str) -> (String, String) {
     fetch(&format!("http://{address}/{ACCOUNT}/{container}/{}", name.replace('=', "%3D")))
 }
 
@@ -65,7 +65,7 @@ fn fetch(url: &str) -> (String, String) {
 }
 
 /// The names of all blobs in a container.
-fn list(address: &str, container: &str) -> Vec<String> {
+pub(super) fn list(address: &str, container: &str) -> Vec<String> {
     let (_, body) = fetch(&format!("http://{address}/{ACCOUNT}/{container}?restype=container&comp=list"));
     body.split("<Name>").skip(1).filter_map(|rest| rest.split("</Name>").next()).map(str::to_owned).collect()
 }
@@ -82,7 +82,7 @@ fn each_form_of_address_leads_to_picture_and_record() {
         (format!("https://{ACCOUNT}.blob.core.windows.net/{container}/https"), "01D", "https/".to_owned()),
     ];
     for (place, id, base) in places {
-        let store = Store::open_with(&place, &environment(&address)).expect("usable");
+        let store = Store::open_with(&place, &ShipConfig::default(), &environment(&address)).expect("usable");
         block_on(store.keep(&evidence(id, "line3"))).expect(&place);
         let (head, body) = get(&address, &container, &format!("{base}{FOLDER}/{id}.jpg"));
         assert!(head.contains("200 ok") && head.contains("content-type: image/jpeg"), "{place}: {head}");
@@ -99,9 +99,11 @@ fn a_blob_that_is_there_is_never_changed() {
     let Some(address) = azurite() else { return };
     let container = container();
     create(&address, &container);
-    let store = Store::open_with(&format!("az://{container}/x"), &environment(&address)).expect("usable");
+    let store = Store::open_with(&format!("az://{container}/x"), &ShipConfig::default(), &environment(&address))
+        .expect("usable");
     let first = evidence("01X", "line3");
-    let other = Evidence { jpeg: Bytes::from_static(b"another"), json: Bytes::from_static(b"[]"), ..first.clone() };
+    let other =
+        Evidence { jpeg: Some(Bytes::from_static(b"another")), json: Bytes::from_static(b"[]"), ..first.clone() };
     let name = format!("x/{FOLDER}/01X.jpg");
     block_on(store.keep(&first)).expect("kept");
     let (before, _) = get(&address, &container, &name);
@@ -120,7 +122,8 @@ fn many_at_once_make_one_copy_each() {
     let Some(address) = azurite() else { return };
     let container = container();
     create(&address, &container);
-    let store = Store::open_with(&format!("az://{container}"), &environment(&address)).expect("usable");
+    let store =
+        Store::open_with(&format!("az://{container}"), &ShipConfig::default(), &environment(&address)).expect("usable");
     block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for i in 0..40 {
@@ -140,7 +143,8 @@ fn trouble_that_may_pass_is_told_as_such_and_holds_no_key() {
     let container = container();
     let item = evidence("01X", "line3");
     let fails = |environment: &[(String, String)]| {
-        let store = Store::open_with(&format!("az://{container}"), environment).expect("usable");
+        let store =
+            Store::open_with(&format!("az://{container}"), &ShipConfig::default(), environment).expect("usable");
         let error = block_on(store.keep(&item)).expect_err("it can't be kept");
         assert!(error.is_transient(), "{error}");
         let text = format!("{error} {error:?}");
@@ -162,6 +166,19 @@ fn trouble_that_may_pass_is_told_as_such_and_holds_no_key() {
     fails(&with("AZURE_STORAGE_ENDPOINT", &format!("http://{nowhere}/{ACCOUNT}")));
 
     create(&address, &container);
-    let store = Store::open_with(&format!("az://{container}"), &good).expect("usable");
+    let store = Store::open_with(&format!("az://{container}"), &ShipConfig::default(), &good).expect("usable");
     block_on(store.keep(&item)).expect("now it can");
+}
+
+#[test]
+fn a_store_that_is_probed_is_left_as_it_was() {
+    let Some(address) = azurite() else { return };
+    let container = container();
+    let store = Store::open_with(&format!("az://{container}/deep"), &ShipConfig::default(), &environment(&address))
+        .expect("usable");
+    let error = block_on(store.probe()).expect_err("there is no container").reason();
+    assert!(error.contains("ContainerNotFound"), "{error}");
+    create(&address, &container);
+    assert_eq!(block_on(store.probe()).expect("taken"), None);
+    assert!(list(&address, &container).is_empty());
 }

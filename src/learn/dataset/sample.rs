@@ -1,0 +1,101 @@
+//! A picture with its labels.
+
+use chrono::NaiveDate;
+use sha2::{Digest, Sha256};
+
+use crate::detection::{Object, Rect};
+use crate::evidence::{Reason, Record};
+
+/// A picture with what was seen in it.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The evidence's id.
+    pub id: String,
+    /// The picture's name in its store.
+    pub picture: String,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Pixels across and down.
+    pub size: (u32, u32),
+    /// The site, and the camera.
+    pub site: String,
+    /// The camera.
+    pub camera: String,
+    /// The day of capture, UTC.
+    pub day: NaiveDate,
+    /// When it was captured, as in RFC 3339.
+    pub captured_at: String,
+    /// Why it was kept.
+    pub reason: Reason,
+    /// `sha256:…` of the model that saw the labels, and its name and version.
+    pub model: (String, String),
+    /// `sha256:…` of the configuration.
+    pub config: String,
+    /// What was seen.
+    pub labels: Vec<Label>,
+}
+
+/// A box in a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Label {
+    /// The class.
+    pub name: String,
+    /// How sure the model was, 0..=1.
+    pub score: f32,
+    /// Where, as fractions of the picture: inside it, and not empty.
+    pub rect: Rect,
+}
+
+impl Sample {
+    /// The sample of a record; none where it has no picture.
+    #[must_use]
+    pub fn of(record_name: &str, record: Record) -> Option<Self> {
+        let image = record.image?;
+        // They lie side by side.
+        let folder = record_name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let picture = if folder.is_empty() { image.file.clone() } else { format!("{folder}/{}", image.file) };
+        let detections = record.detections;
+        let crop = image.crop.unwrap_or(Rect::FULL);
+        Some(Self {
+            id: record.id,
+            picture,
+            sha256: image.sha256,
+            size: (image.width, image.height),
+            day: detections.frame.captured_at.date_naive(),
+            captured_at: detections.frame.captured_at.to_rfc3339(),
+            reason: record.reason,
+            model: (detections.model.digest, format!("{} {}", detections.model.name, detections.model.version)),
+            config: detections.config,
+            labels: detections.objects.iter().filter_map(|object| label(object, crop)).collect(),
+            site: detections.site,
+            camera: detections.camera,
+        })
+    }
+
+    /// Whether these are the bytes of its picture.
+    #[must_use]
+    pub fn is(&self, jpeg: &[u8]) -> bool {
+        let digest: String = Sha256::digest(jpeg).iter().map(|byte| format!("{byte:02x}")).collect();
+        digest == self.sha256
+    }
+
+    /// A box in pixels: left, top, width, height.
+    pub(super) fn pixels(&self, rect: Rect) -> [f64; 4] {
+        let (width, height) = (f64::from(self.size.0), f64::from(self.size.1));
+        let Rect { x, y, w, h } = rect;
+        [f64::from(x) * width, f64::from(y) * height, f64::from(w) * width, f64::from(h) * height]
+            .map(|value| (value * 100.0).round() / 100.0)
+    }
+}
+
+/// An object of a frame as a label of the part of it that was kept; none where it lies outside.
+fn label(object: &Object, crop: Rect) -> Option<Label> {
+    let span = |start: f32, size: f32, from: f32, whole: f32| {
+        let low = ((start - from) / whole).clamp(0.0, 1.0);
+        let high = ((start + size - from) / whole).clamp(0.0, 1.0);
+        (high > low).then_some((low, high - low))
+    };
+    let Rect { x, y, w, h } = object.rect;
+    let ((x, w), (y, h)) = (span(x, w, crop.x, crop.w)?, span(y, h, crop.y, crop.h)?);
+    Some(Label { name: object.label.to_string(), score: object.score, rect: Rect { x, y, w, h } })
+}

@@ -1,0 +1,3 @@
+//! From evidence to better models.
+
+pub mod dataset;

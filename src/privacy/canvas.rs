@@ -1,0 +1,320 @@
+//! Making parts of a picture unrecognisable, on its pixels.
+
+use crate::config::Method;
+use crate::detection::Rect;
+use crate::frame::{Image, PixelFormat};
+use crate::model::preprocess::to_rgb8;
+use crate::scene::geometry::Polygon;
+
+/// Squares along the longer side of what is pixelated.
+const SQUARES: usize = 8;
+/// The smallest square, in pixels, so that small things don't keep their pixels.
+const SQUARE: usize = 6;
+/// The radius of the blur is this part of the longer side.
+const BLUR: usize = 6;
+/// Passes of a box filter that come near to a Gaussian blur.
+const PASSES: usize = 3;
+
+/// A picture that is changed in place.
+#[derive(Debug, Clone)]
+pub(super) struct Canvas {
+    width: usize,
+    height: usize,
+    /// Red, green and blue of each pixel.
+    pixels: Vec<[u8; 3]>,
+}
+
+/// Pixels from the first to before the second, across and down. Never empty, and inside its picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) x: (usize, usize),
+    pub(super) y: (usize, usize),
+}
+
+impl Area {
+    fn width(&self) -> usize {
+        self.x.1 - self.x.0
+    }
+
+    fn height(&self) -> usize {
+        self.y.1 - self.y.0
+    }
+}
+
+impl Canvas {
+    pub(super) fn of(image: &Image) -> Self {
+        let rgb = to_rgb8(image);
+        let (pixels, _) = rgb.pixels().as_chunks::<3>();
+        Self { width: rgb.width() as usize, height: rgb.height() as usize, pixels: pixels.to_vec() }
+    }
+
+    /// The picture as it is now.
+    pub(super) fn image(&self) -> Option<Image> {
+        let side = |pixels: usize| u32::try_from(pixels).ok();
+        Image::new(side(self.width)?, side(self.height)?, PixelFormat::Rgb8, self.pixels.as_flattened().to_vec().into())
+            .ok()
+    }
+
+    /// The pixels that a rectangle touches, after it was made larger by a share of its size on each side. None where it
+    /// lies outside or isn't made of numbers.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(super) fn area(&self, rect: Rect, margin: f32) -> Option<Area> {
+        let span = |start: f32, size: f32, pixels: usize| {
+            let (from, to) = (start - size * margin, start + size * (1.0 + margin));
+            let from = (from * pixels as f32).floor().max(0.0) as usize;
+            let to = (to * pixels as f32).ceil().max(0.0) as usize;
+            let to = to.min(pixels);
+            (from < to).then_some((from, to))
+        };
+        if [rect.x, rect.y, rect.w, rect.h].iter().any(|v| !v.is_finite()) {
+            return None;
+        }
+        Some(Area { x: span(rect.x, rect.w, self.width)?, y: span(rect.y, rect.h, self.height)? })
+    }
+
+    /// An area as fractions of the picture.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn fractions(&self, area: Area) -> Rect {
+        let (width, height) = (self.width as f32, self.height as f32);
+        Rect {
+            x: area.x.0 as f32 / width,
+            y: area.y.0 as f32 / height,
+            w: area.width() as f32 / width,
+            h: area.height() as f32 / height,
+        }
+    }
+
+    /// Makes an area unrecognisable.
+    pub(super) fn obscure(&mut self, area: Area, method: Method) {
+        let changed = self.obscured(area, method);
+        for (to, from) in self.rows_mut(area).zip(changed.chunks(area.width())) {
+            to.copy_from_slice(from);
+        }
+    }
+
+    /// Makes what is inside a polygon, of fractions of the picture, unrecognisable.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn obscure_polygon(&mut self, points: &[[f64; 2]], method: Method) {
+        let Some(area) = bounds(points).and_then(|rect| self.area(rect, 0.0)) else { return };
+        let polygon = Polygon::new(points);
+        let (width, height) = (self.width as f64, self.height as f64);
+        let changed = self.obscured(area, method);
+        let rows = self.rows_mut(area).zip(changed.chunks(area.width())).zip(area.y.0..);
+        for ((to, from), y) in rows {
+            for ((to, from), x) in to.iter_mut().zip(from).zip(area.x.0..) {
+                // A pixel that is inside only in part counts as inside: each corner is asked.
+                let corners = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)];
+                let at = |(dx, dy): (f64, f64)| [(x as f64 + dx) / width, (y as f64 + dy) / height];
+                if corners.into_iter().any(|corner| polygon.contains(at(corner))) {
+                    *to = *from;
+                }
+            }
+        }
+    }
+
+    /// Keeps an area and forgets the rest.
+    pub(super) fn crop(&mut self, area: Area) {
+        let kept: Vec<[u8; 3]> = self.rows(area).flatten().copied().collect();
+        (self.width, self.height, self.pixels) = (area.width(), area.height(), kept);
+    }
+
+    /// An area's pixels, made unrecognisable.
+    fn obscured(&self, area: Area, method: Method) -> Vec<[u8; 3]> {
+        let (width, longer) = (area.width(), area.width().max(area.height()));
+        let mut pixels: Vec<[u8; 3]> = self.rows(area).flatten().copied().collect();
+        match method {
+            Method::Fill => pixels.fill([0; 3]),
+            Method::Pixelate => pixelate(&mut pixels, width, longer.div_ceil(SQUARES).max(SQUARE)),
+            Method::Blur => blur(&mut pixels, width, longer.div_ceil(BLUR).max(SQUARE)),
+        }
+        pixels
+    }
+
+    fn rows(&self, area: Area) -> impl Iterator<Item = &[[u8; 3]]> {
+        let rows = self.pixels.chunks(self.width).take(area.y.1).skip(area.y.0);
+        rows.filter_map(move |row| row.get(area.x.0..area.x.1))
+    }
+
+    fn rows_mut(&mut self, area: Area) -> impl Iterator<Item = &mut [[u8; 3]]> {
+        let rows = self.pixels.chunks_mut(self.width).take(area.y.1).skip(area.y.0);
+        rows.filter_map(move |row| row.get_mut(area.x.0..area.x.1))
+    }
+}
+
+/// The smallest rectangle around points.
+#[allow(clippy::cast_possible_truncation)]
+fn bounds(points: &[[f64; 2]]) -> Option<Rect> {
+    let least = |axis: usize| points.iter().map(|point| point[axis]).reduce(f64::min);
+    let most = |axis: usize| points.iter().map(|point| point[axis]).reduce(f64::max);
+    let (x, y) = (least(0)?, least(1)?);
+    let (w, h) = (most(0)? - x, most(1)? - y);
+    Some(Rect::from([x, y, w, h].map(|v| v as f32)))
+}
+
+/// Gives each square of pixels its mean.
+fn pixelate(pixels: &mut [[u8; 3]], width: usize, square: usize) {
+    for band in pixels.chunks_mut(width * square) {
+        for left in (0..width).step_by(square) {
+            let columns = left..(left + square).min(width);
+            let (mut sums, mut count) = ([0_u64; 3], 0_u64);
+            for pixel in band.chunks(width).filter_map(|row| row.get(columns.clone())).flatten() {
+                for (sum, value) in sums.iter_mut().zip(pixel) {
+                    *sum += u64::from(*value);
+                }
+                count += 1;
+            }
+            let mean = sums.map(|sum| u8::try_from(sum / count.max(1)).unwrap_or(u8::MAX));
+            for row in band.chunks_mut(width) {
+                if let Some(inside) = row.get_mut(columns.clone()) {
+                    inside.fill(mean);
+                }
+            }
+        }
+    }
+}
+
+/// Blurs rows and then columns, several times.
+fn blur(pixels: &mut Vec<[u8; 3]>, width: usize, radius: usize) {
+    let height = pixels.len() / width.max(1);
+    for _ in 0..PASSES {
+        for row in pixels.chunks_mut(width) {
+            smooth(row, radius);
+        }
+        let mut turned = transposed(pixels, width);
+        for column in turned.chunks_mut(height) {
+            smooth(column, radius);
+        }
+        *pixels = transposed(&turned, height);
+    }
+}
+
+fn transposed(pixels: &[[u8; 3]], width: usize) -> Vec<[u8; 3]> {
+    (0..width).flat_map(|x| pixels.iter().skip(x).step_by(width)).copied().collect()
+}
+
+/// Gives each pixel the mean of those within a radius; beyond the ends the last pixel goes on.
+fn smooth(line: &mut [[u8; 3]], radius: usize) {
+    let source = line.to_vec();
+    let Some(last) = source.len().checked_sub(1) else { return };
+    let at = |i: usize| source.get(i.saturating_sub(radius).min(last)).copied().unwrap_or_default();
+    let count = u32::try_from(2 * radius + 1).unwrap_or(u32::MAX);
+    let mut sums = [0_u32; 3];
+    for i in 0..=2 * radius {
+        for (sum, value) in sums.iter_mut().zip(at(i)) {
+            *sum += u32::from(value);
+        }
+    }
+    for (i, pixel) in line.iter_mut().enumerate() {
+        *pixel = sums.map(|sum| u8::try_from(sum / count).unwrap_or(u8::MAX));
+        let (leaves, comes) = (at(i), at(i + 2 * radius + 1));
+        for ((sum, leaves), comes) in sums.iter_mut().zip(leaves).zip(comes) {
+            *sum = *sum + u32::from(comes) - u32::from(leaves);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Noise, so that each pixel differs from its neighbours.
+    fn noise(width: u32, height: u32) -> Canvas {
+        let mut random = crate::random::Random(7);
+        let bytes: Vec<u8> =
+            (0..width * height * 3).map(|_| u8::try_from(random.below(256)).expect("a byte")).collect();
+        Canvas::of(&Image::new(width, height, PixelFormat::Rgb8, bytes.into()).expect("a picture"))
+    }
+
+    fn rect(values: [f32; 4]) -> Rect {
+        Rect::from(values)
+    }
+
+    fn changed(before: &Canvas, after: &Canvas) -> Vec<(usize, usize)> {
+        let all = before.pixels.iter().zip(&after.pixels).enumerate();
+        all.filter(|(_, (a, b))| a != b).map(|(i, _)| (i % before.width, i / before.width)).collect()
+    }
+
+    #[test]
+    fn each_method_changes_the_area_and_nothing_else() {
+        let before = noise(64, 48);
+        let area = before.area(rect([0.25, 0.25, 0.5, 0.5]), 0.0).expect("inside");
+        assert_eq!(area, Area { x: (16, 48), y: (12, 36) });
+        for method in [Method::Fill, Method::Pixelate, Method::Blur] {
+            let mut after = before.clone();
+            after.obscure(area, method);
+            let changed = changed(&before, &after);
+            assert!(changed.iter().all(|(x, y)| (16..48).contains(x) && (12..36).contains(y)), "{method:?}");
+            // Now and then a pixel happens to have its neighbours' mean.
+            assert!(changed.len() > 32 * 24 * 95 / 100, "{method:?}: {}", changed.len());
+        }
+    }
+
+    #[test]
+    fn what_is_left_has_the_mean_and_little_else() {
+        let spread = |canvas: &Canvas| {
+            let values: Vec<f64> = canvas.pixels.iter().map(|pixel| f64::from(pixel[0])).collect();
+            #[allow(clippy::cast_precision_loss)]
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            #[allow(clippy::cast_precision_loss)]
+            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+            (mean, variance.sqrt())
+        };
+        let before = noise(96, 96);
+        let area = before.area(Rect::FULL, 0.0).expect("all");
+        for (method, most) in [(Method::Pixelate, 10.0), (Method::Blur, 6.0)] {
+            let mut after = before.clone();
+            after.obscure(area, method);
+            let ((mean, _), (kept, deviation)) = (spread(&before), spread(&after));
+            assert!((mean - kept).abs() < 4.0, "{method:?}: {mean} {kept}");
+            assert!(deviation < most, "{method:?}: {deviation}");
+        }
+    }
+
+    #[test]
+    fn small_things_keep_no_pixels() {
+        for method in [Method::Pixelate, Method::Blur] {
+            let before = noise(12, 6);
+            let mut after = before.clone();
+            after.obscure(before.area(Rect::FULL, 0.0).expect("all"), method);
+            let kinds: std::collections::BTreeSet<_> = after.pixels.iter().collect();
+            assert!(method == Method::Blur || kinds.len() == 2, "{}", kinds.len());
+            assert!(changed(&before, &after).len() > 66, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn a_polygon_is_filled_to_its_edges_and_not_beyond() {
+        let before = noise(40, 40);
+        let mut after = before.clone();
+        after.obscure_polygon(&[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], Method::Fill);
+        for (i, pixel) in after.pixels.iter().enumerate() {
+            let (x, y) = (i % 40, i / 40);
+            if x + y <= 39 {
+                assert_eq!(*pixel, [0; 3], "{x} {y}");
+            } else if x + y > 40 {
+                assert_eq!(*pixel, before.pixels[i], "{x} {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn boxes_are_clipped_and_nonsense_is_none() {
+        let canvas = noise(10, 10);
+        assert_eq!(canvas.area(rect([-0.5, 0.8, 3.0, 3.0]), 0.5), Some(Area { x: (0, 10), y: (0, 10) }));
+        for nothing in
+            [[f32::NAN, 0.0, 1.0, 1.0], [2.0, 0.0, 0.1, 0.1], [0.0, -1.0, 1.0, 0.5], [0.0, 0.0, f32::INFINITY, 1.0]]
+        {
+            assert_eq!(canvas.area(rect(nothing), 0.0), None, "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn a_crop_is_that_part() {
+        let before = noise(20, 10);
+        let mut after = before.clone();
+        after.crop(Area { x: (5, 8), y: (2, 4) });
+        let image = after.image().expect("a picture");
+        assert_eq!((image.width(), image.height()), (3, 2));
+        assert_eq!(after.pixels, [&before.pixels[45..48], &before.pixels[65..68]].concat());
+    }
+}
