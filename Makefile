@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build demo test test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build deb demo test test-deb test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-outbox bench-kills bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -28,6 +28,14 @@ demo: build ## run the whole loop on this machine; optional: SOURCE=…, MODEL=�
 
 test: setup-test ## run every test that needs no GPU
 	scripts/test
+
+deb: build ## the Debian package, for this machine's architecture
+	@scripts/setup deb
+	scripts/deb
+
+test-deb: deb ## install, supervise, upgrade and remove the package in a container with systemd (a minute; root)
+	@scripts/setup nspawn
+	scripts/test-deb
 
 test-gpu: setup-test ## run the models on whatever Vulkan device there is, software ones included
 	cargo test $(CARGO_PROFILE) --locked --workspace -- --ignored gpu
@@ -59,6 +67,14 @@ bench-counts: build ## what models cost before they run, and what a frame launch
 bench-tracks: build ## tracks and counts on the simulated conveyor, next to a plain IoU tracker
 	cargo build $(CARGO_PROFILE) --locked --example conveyor_frames
 	scripts/bench tracks
+
+bench-outbox: build ## what it costs that no event is lost: 64 cameras through mosquitto, next to rumqttc alone (minutes)
+	@scripts/setup bench
+	cargo build $(CARGO_PROFILE) --locked --example outbox_load
+	scripts/bench outbox
+
+bench-kills: setup-test ## kill the daemon 1,000 times, and the broker, and look for every event (an hour); optional: KILLS=…
+	OCELLUS_KILLS=$(or $(KILLS),1000) cargo test $(CARGO_PROFILE) --locked --workspace --test e2e -- --nocapture every_event_that_was_kept
 
 bench-gpu: ## measure on this machine's GPU against ONNX Runtime WebGPU and PyTorch CUDA (less than ten minutes)
 	scripts/bench-gpu

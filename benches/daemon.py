@@ -72,7 +72,8 @@ def measure(args, cameras):
         broker = subprocess.Popen([MOSQUITTO, "-c", str(folder / "mosquitto.conf")], **quiet)
         time.sleep(0.5)
         config = configuration(folder, port, args, cameras)
-        daemon = subprocess.Popen([args.ocellus, "run", "--config", str(config)], **quiet)
+        own = os.environ | {"XDG_STATE_HOME": name}
+        daemon = subprocess.Popen([args.ocellus, "run", "--config", str(config)], env=own, **quiet)
         try:
             return watch(args, port, daemon.pid, cameras)
         finally:

@@ -7,7 +7,7 @@
 //! camera ─► frame ─► gpu, model ─► detection ─► scene ─► event ─► publish   MQTT
 //!                                                  └───► detection ─┬► publish
 //!                                                                   ├► web       page, live view
-//!                                                                   └► evidence ─► ship   object stores
+//!                                                                   └► evidence ─► privacy ─► outbox ─► ship   object stores
 //! ```
 
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ pub mod command;
 pub mod config;
 mod outage;
 pub mod secret;
+pub mod state;
 
 pub mod frame;
 
@@ -34,7 +35,9 @@ pub mod event;
 pub mod scene;
 
 pub mod evidence;
+pub mod learn;
 pub mod outbox;
+pub mod privacy;
 pub mod publish;
 pub mod ship;
 pub mod status;
@@ -42,6 +45,7 @@ pub mod web;
 
 pub mod cli;
 pub mod daemon;
+pub mod doctor;
 
 #[cfg(test)]
 #[path = "../crates/ocellus-onnx/src/samples.rs"]

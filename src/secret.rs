@@ -7,6 +7,9 @@ use crate::config::Name;
 
 /// Where systemd puts credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// What systemd puts before the names of files that it takes from a folder: the packaged unit says
+/// `LoadCredential=ocellus:/etc/ocellus/credentials`.
+const FOLDER: &str = "ocellus_";
 
 /// Why there is no password. The text never holds one.
 #[derive(Debug, thiserror::Error)]
@@ -18,15 +21,15 @@ pub enum SecretError {
     #[error("the password comes from one place: give one of `password_file`, `password_env`, `password_credential`")]
     Many,
     /// The variable that should hold the password is not set.
-    #[error("the environment variable {variable}, which `password_env` names, is not set to a text")]
+    #[error("the environment variable {variable}, which should hold it, is not set to a text")]
     Variable {
         /// Which.
         variable: String,
     },
     /// systemd gave no credentials.
     #[error(
-        "systemd passed no credentials, so `password_credential` has nothing to name: \
-         add `LoadCredential={name}:/path` to the unit"
+        "systemd passed no credentials, so there is no `{name}`: with the packaged unit write it to \
+         /etc/ocellus/credentials/{name}, else add `LoadCredential={name}:/path` to the unit"
     )]
     NoCredentials {
         /// The credential's name.
@@ -59,13 +62,28 @@ impl SecretPlace {
     /// # Errors
     /// [`SecretError::Alone`] or [`SecretError::Many`].
     pub fn check(&self, username: Option<&str>) -> Result<(), SecretError> {
-        let places = [self.file.is_some(), self.env.is_some(), self.credential.is_some()];
-        match places.iter().filter(|named| **named).count() {
+        match self.named() {
             0 => Ok(()),
             1 if username.is_none() => Err(SecretError::Alone),
             1 => Ok(()),
             _ => Err(SecretError::Many),
         }
+    }
+
+    fn named(&self) -> usize {
+        [self.file.is_some(), self.env.is_some(), self.credential.is_some()].into_iter().filter(|named| *named).count()
+    }
+
+    /// Whether a place is named.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.named() > 0
+    }
+
+    /// Whether several places are named.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        self.named() > 1
     }
 
     /// Reads the password; empty where no place is named.
@@ -82,7 +100,8 @@ impl SecretPlace {
         }
         if let Some(name) = &self.credential {
             let folder = credentials.ok_or_else(|| SecretError::NoCredentials { name: name.to_string() })?;
-            return text(&folder.join(&**name));
+            let of_folder = folder.join(format!("{FOLDER}{name}"));
+            return text(&if of_folder.exists() { of_folder } else { folder.join(&**name) });
         }
         self.file.as_deref().map_or_else(|| Ok(String::new()), text)
     }
@@ -145,6 +164,9 @@ mod tests {
         std::fs::write(folder.path().join("mqtt"), "hunter2\n").expect("written");
         let read = |name: &str, folder: Option<&Path>| credential(name).read_with(folder);
         assert_eq!(read("mqtt", Some(folder.path())).expect("there"), "hunter2");
+        // As systemd names it that was given a folder.
+        std::fs::write(folder.path().join("ocellus_line-3"), "swordfish").expect("written");
+        assert_eq!(read("line-3", Some(folder.path())).expect("there"), "swordfish");
         let error = read("other", Some(folder.path())).expect_err("absent").to_string();
         assert!(error.contains("/other"), "{error}");
         let error = read("mqtt", None).expect_err("no credentials").to_string();

@@ -6,6 +6,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::detection::ModelRef;
+
 /// The `schema` field of [`NodeStatus`].
 pub const NODE_SCHEMA: &str = "ocellus.status/1";
 /// The `schema` field of [`CameraStatus`].
@@ -144,7 +146,7 @@ pub struct CameraStats {
 /// What waits until it is delivered, and what could not.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct OutboxStats {
-    /// Events that wait.
+    /// Events that wait. One that waits for the broker and for a hub counts twice.
     pub events: u64,
     /// Pieces of evidence that wait.
     pub evidence: u64,
@@ -161,6 +163,20 @@ pub struct OutboxStats {
     /// Why the disk takes nothing, while that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+/// How the connection to Azure IoT Hub is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct HubLink {
+    /// The hub's host name, or the registration where provisioning tells it.
+    pub hub: String,
+    /// Whether there is a connection.
+    pub connected: bool,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Messages that were too many or too large for it, since the start.
+    pub dropped: u64,
 }
 
 /// The message on `{prefix}/{site}/{node}/stats`.
@@ -184,8 +200,73 @@ pub struct Stats {
     pub evidence_kept: u64,
     /// Evidence items lost since the start, because the store failed or was too slow.
     pub evidence_dropped: u64,
+    /// Frames worth keeping that the policy lets nothing of go, since the start.
+    pub evidence_withheld: u64,
     /// The outbox.
     pub outbox: OutboxStats,
+    /// The connection to Azure IoT Hub, where there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iothub: Option<HubLink>,
+}
+
+/// The `schema` field of [`Diagnosis`].
+pub const DIAGNOSIS_SCHEMA: &str = "ocellus.diagnosis/1";
+
+/// How the node is, as a whole: what came of the command `diagnose`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Diagnosis {
+    /// Always [`DIAGNOSIS_SCHEMA`].
+    pub schema: String,
+    /// When it was made.
+    #[serde(serialize_with = "milliseconds")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: DateTime<Utc>,
+    /// The site, as configured.
+    pub site: String,
+    /// The node, as configured.
+    pub node: String,
+    /// Version of the daemon.
+    pub version: String,
+    /// The compute device that models run on, as people know it.
+    pub device: String,
+    /// `sha256:…` of what is in force: the configuration, and what was commanded.
+    pub config: String,
+    /// What is amiss, in sentences for people; empty where nothing is.
+    pub troubles: Vec<String>,
+    /// The models that run, by their names in the configuration.
+    pub models: BTreeMap<String, ModelRef>,
+    /// The cameras.
+    pub cameras: BTreeMap<String, CameraDiagnosis>,
+    /// The connection to the broker.
+    pub mqtt: MqttDiagnosis,
+    /// The statistics that were published last; absent in the first second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+}
+
+/// How a camera is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CameraDiagnosis {
+    /// Its state; absent until it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<CameraStatus>,
+    /// The settings that were commanded, with their values.
+    pub commanded: BTreeMap<String, serde_json::Value>,
+}
+
+/// How the connection to the broker is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MqttDiagnosis {
+    /// Whether there is one.
+    pub connected: bool,
+    /// The broker's host and port.
+    pub broker: String,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why no commands come over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<String>,
 }
 
 fn milliseconds<S: Serializer>(t: &DateTime<Utc>, s: S) -> Result<S::Ok, S::Error> {

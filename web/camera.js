@@ -39,6 +39,7 @@ function fill(list, items, key, make, update) {
 export function reason(kept) {
   const { kind, label, score, change } = kept.reason;
   if (kind === "band") return { label: `${label} ${format.percent(score)}`, short: "unsure", why: "The model was unsure" };
+  if (kind === "operator") return { label: "", short: "asked for", why: "Somebody asked for it" };
   if (kind !== "flicker") return { label: label ?? "", short: kind, why: kind };
   if (change === "vanished") return { label, short: "vanished", why: "Missing in this one frame" };
   return { label, short: "appeared", why: "There in this one frame only" };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
-use crate::config::{self, CameraConfig, ModelConfig, Name};
+use crate::config::{self, ModelConfig, Name};
 use crate::daemon;
 use crate::model::engine::{self, EngineError};
 use crate::model::package::Labels;
@@ -23,21 +23,27 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let config = config::load(&self.config)?.config;
+        let loaded = config::load(&self.config)?;
+        let config = &loaded.config;
         // A model that can't be opened is a mistake in the configuration too.
-        let mut wrong = Vec::new();
+        let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
         for (name, model) in &config.models {
             match open(name, model) {
                 Ok(opened) => {
                     eprintln!("[models.{name}]: {}", opened.memory);
+                    let labels: Vec<&str> = opened.labels.iter().map(|label| &**label).collect();
                     let cameras =
-                        config.cameras.iter().filter(|(_, camera)| daemon::model_of(&config, camera) == Some(name));
-                    for (camera, mistake) in cameras.flat_map(|(camera, settings)| opened.mistakes(camera, settings)) {
-                        wrong.push(format!("{}: [cameras.{camera}]: {mistake}", self.config.display()));
+                        config.cameras.iter().filter(|(_, camera)| daemon::model_of(config, camera) == Some(name));
+                    for (camera, settings) in cameras {
+                        let mistakes = unknown_labels(settings, &labels).into_iter();
+                        unknown.extend(mistakes.map(|label| label.below(camera)));
                     }
                 }
                 Err(mistake) => wrong.push(format!("{}: [models.{name}]: {mistake}", self.config.display())),
             }
+        }
+        if !unknown.is_empty() {
+            wrong.push(loaded.file.mistakes(unknown).to_string());
         }
         if !wrong.is_empty() {
             return Err(Failure::new(wrong.join("\n")));
@@ -53,14 +59,6 @@ struct Opened {
     /// What a run takes.
     memory: String,
     labels: Labels,
-}
-
-impl Opened {
-    /// What is wrong with the labels that a camera's tracks, zones and lines name.
-    fn mistakes<'a>(&self, camera: &'a Name, settings: &CameraConfig) -> impl Iterator<Item = (&'a Name, String)> {
-        let labels: Vec<&str> = self.labels.iter().map(|label| &**label).collect();
-        unknown_labels(settings, &labels).into_iter().map(move |mistake| (camera, mistake))
-    }
 }
 
 fn open(name: &Name, model: &ModelConfig) -> Result<Opened, EngineError> {

@@ -10,8 +10,8 @@ use super::detect::wrong_source;
 use crate::camera::sim::{KINDS, LABELS};
 use crate::camera::source::Source;
 use crate::config::{
-    Anchor, CameraConfig, Config, DeviceChoice, EvidenceConfig, LineConfig, Loaded, ModelConfig, MqttConfig, Name,
-    OutboxConfig, TrackConfig, WebConfig,
+    Anchor, CameraConfig, Config, ConfigFile, DeviceChoice, EvidenceConfig, LineConfig, Loaded, ModelConfig,
+    MqttConfig, Name, OutboxConfig, PrivacyConfig, ShipConfig, TrackConfig, WebConfig,
 };
 use crate::daemon::{self, Daemon};
 use crate::event::Direction;
@@ -105,7 +105,8 @@ impl Demo {
             device: self.device,
             cache: None,
             mqtt: MqttConfig { url: format!("mqtt://127.0.0.1:{mqtt_port}"), ..MqttConfig::default() },
-            web: Some(WebConfig { listen: web }),
+            iothub: None,
+            web: Some(WebConfig { listen: web, ..WebConfig::default() }),
             models: [(Name::near("model"), model)].into(),
             cameras: cameras.into_iter().collect(),
             evidence: Some(EvidenceConfig {
@@ -114,11 +115,13 @@ impl Demo {
                 band: [0.3, 0.6],
                 flicker: true,
                 per_minute: 6,
+                ship: ShipConfig::default(),
             }),
+            privacy: PrivacyConfig::default(),
             outbox: OutboxConfig { path: Some(dir.join(format!("outbox-{mqtt_port}"))), ..OutboxConfig::default() },
         };
         let digest = crate::config::digest(&format!("{config:?}"));
-        Ok(Loaded { config, digest })
+        Ok(Loaded { config, digest, file: ConfigFile::default() })
     }
 
     /// A camera with tracks. What moves on the simulated belt is counted, by the model that knows good parts from bad.

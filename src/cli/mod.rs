@@ -2,12 +2,17 @@
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 the task failed, 2 wrong use.
 
+mod audit;
 mod bench;
 mod cameras;
 mod check;
+mod completions;
+mod dataset;
 mod demo;
 mod detect;
+mod doctor;
 mod eval;
+mod man;
 mod model;
 mod outbox;
 mod progress;
@@ -39,6 +44,8 @@ enum Command {
     Run(run::Run),
     /// Validate a configuration: every mistake with file, line and what would be right
     Check(check::Check),
+    /// What this machine has and lacks: GPU and driver, cameras, broker, store, disk, clock; with what to do about it
+    Doctor(doctor::Doctor),
     /// The cameras at this machine, with their formats, rates and controls
     Cameras(cameras::Cameras),
     /// Detect objects in images, clips and directories
@@ -55,6 +62,17 @@ enum Command {
     /// Look into the outbox
     #[command(subcommand)]
     Outbox(outbox::Outbox),
+    /// Print what a shell needs to complete the command line
+    Completions(completions::Completions),
+    /// Write the manual pages, for packages
+    #[command(hide = true)]
+    Man(man::Pages),
+    /// Data sets from a store of evidence
+    #[command(subcommand)]
+    Dataset(dataset::Dataset),
+    /// The log of what left the site, and of what stayed
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 /// Which model, and how it is read.
@@ -170,6 +188,7 @@ pub fn main() -> ExitCode {
         Command::Demo(c) => c.run(),
         Command::Run(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Doctor(c) => c.run(),
         Command::Cameras(c) => c.run(),
         Command::Detect(c) => c.run(),
         Command::Replay(c) => c.run(),
@@ -177,6 +196,10 @@ pub fn main() -> ExitCode {
         Command::Bench(c) => c.run(),
         Command::Model(c) => c.run(),
         Command::Outbox(c) => c.run(),
+        Command::Completions(c) => c.run(),
+        Command::Man(c) => c.run(),
+        Command::Dataset(c) => c.run(),
+        Command::Audit(c) => c.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -53,8 +53,9 @@ impl Replay {
         let (name, camera) = self.camera(&loaded)?;
         let mut engine = self.engine(&loaded, name, camera)?;
         let labels: Vec<&str> = engine.labels().iter().map(|label| &**label).collect();
-        if let Some(mistake) = unknown_labels(camera, &labels).first() {
-            return Err(Failure::new(format!("{}: [cameras.{name}]: {mistake}", self.config.display())));
+        let unknown = unknown_labels(camera, &labels);
+        if !unknown.is_empty() {
+            return Err(loaded.file.mistakes(unknown.into_iter().map(|label| label.below(name))).into());
         }
         let (track, ids) = (camera.track.clone().unwrap_or_default(), Ids::seeded(self.seed));
         let Some(scene) = Scene::new(Some(&track), &camera.zones, &camera.lines, ids) else { return Ok(()) };
@@ -88,7 +89,8 @@ impl Replay {
             return Err(Failure::new(format!("{}: [cameras.{name}] has no model", self.config.display())));
         };
         let package = daemon::open_package(model_name, model)?;
-        let (score, iou, precision, memory_mib) = (model.score, model.iou, model.precision, model.memory_mib);
+        let (iou, precision, memory_mib) = (model.iou, model.precision, model.memory_mib);
+        let score = camera.score.or(model.score);
         let options = EngineOptions { score, iou, precision, memory_mib, ..EngineOptions::default() };
         let options = EngineOptions { batch: options.threads, ..options };
         Ok(Engine::open(package, self.device.unwrap_or(config.device), &options)?)

@@ -1,17 +1,20 @@
 //! What the types can't say: values in range, references that lead somewhere.
 
+mod privacy;
 mod scene;
+mod ship;
 
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use super::load::nearest;
-use super::{CameraConfig, Config, Name, QueueChoice, TrustConfig};
+use super::{CameraConfig, Config, Name, QueueChoice, TrustConfig, WebConfig};
+use crate::camera::capture::CaptureFormat;
 use crate::camera::source::{NetworkUrl, Source};
 use crate::frame::check_size;
 use crate::model::profiles;
-use crate::publish::MqttError;
+use crate::publish::{MqttError, iothub};
 
 /// The highest rate that a camera may ask for, frames a second.
 const MAX_FPS: f32 = 1000.0;
@@ -40,8 +43,22 @@ pub(super) fn check(config: &Config, document: &DeTable<'_>, found: &mut Vec<(us
     check_models(config, &mut wrong);
     check_cameras(config, &mut wrong);
     check_mqtt(config, &mut wrong);
+    check_iothub(config, &mut wrong);
+    check_web(config, &mut wrong);
     check_evidence(config, &mut wrong);
     check_outbox(config, &mut wrong);
+    privacy::check(config, &mut wrong);
+    ship::check(config, &mut wrong);
+}
+
+fn check_web(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
+    let two = |web: &&WebConfig| web.metrics_token_file.is_some() && web.metrics_token_credential.is_some();
+    if config.web.as_ref().filter(two).is_some() {
+        wrong(
+            &["web", "metrics_token_credential"],
+            "the token comes from one place: give `metrics_token_file` or `metrics_token_credential`".to_owned(),
+        );
+    }
 }
 
 fn check_models(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
@@ -101,6 +118,9 @@ fn check_cameras(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
         }
         check_frames(name, camera, wrong);
         check_trust(name, &camera.trust, wrong);
+        if camera.score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
+            wrong(&["cameras", name, "score"], "`score` is a fraction from 0 to 1".to_owned());
+        }
         if camera.fps.is_some_and(|fps| !(fps > 0.0 && fps <= MAX_FPS)) {
             wrong(&["cameras", name, "fps"], format!("`fps` is above 0 and at most {MAX_FPS}"));
         }
@@ -127,6 +147,7 @@ fn check_network(name: &Name, camera: &CameraConfig, source: &Source, wrong: &mu
         };
         wrong(&["cameras", name, "username"], message.to_owned());
     }
+    check_certificate(name, camera, network, wrong);
     if camera.poll_s.is_some_and(|s| !POLLS.contains(&s)) {
         let (least, most) = (POLLS.start(), POLLS.end());
         wrong(&["cameras", name, "poll_s"], format!("`poll_s` is from {least} to {most}"));
@@ -142,20 +163,56 @@ fn check_network(name: &Name, camera: &CameraConfig, source: &Source, wrong: &mu
     }
 }
 
-/// What only a camera at this machine can be asked for.
+/// Who vouches for a network camera.
+fn check_certificate(
+    name: &Name,
+    camera: &CameraConfig,
+    network: Option<&NetworkUrl>,
+    wrong: &mut impl FnMut(&[&str], String),
+) {
+    let secure = network.is_some_and(NetworkUrl::is_secure);
+    for (key, given) in [("ca_file", camera.ca_file.is_some()), ("tls_verify", camera.tls_verify.is_some())] {
+        if given && !secure {
+            let message = format!("only rtsps and https have certificates: leave `{key}` out");
+            wrong(&["cameras", name, key], message);
+        }
+    }
+    if camera.tls_verify == Some(false) && camera.ca_file.is_some() {
+        let message = "`tls_verify = false` takes any certificate: leave it or `ca_file` out";
+        wrong(&["cameras", name, "tls_verify"], message.to_owned());
+    }
+    if let Some(path) = camera.ca_file.as_deref().filter(|path| secure && is_absent(path)) {
+        wrong(&["cameras", name, "ca_file"], format!("there is no file {}", path.display()));
+    }
+}
+
+/// What only a camera at this machine, or a machine-vision one, can be asked for.
 fn check_capture(name: &str, camera: &CameraConfig, source: &Source, wrong: &mut impl FnMut(&[&str], String)) {
     let keys = [
         ("format", camera.format.is_some()),
         ("size", camera.size.is_some()),
         ("controls", !camera.controls.is_empty()),
     ];
-    if !matches!(source, Source::V4l(_)) {
+    if !matches!(source, Source::V4l(_) | Source::Genicam(_)) {
         for (key, _) in keys.into_iter().filter(|(_, given)| *given) {
-            wrong(
-                &["cameras", name, key],
-                format!("`{key}` is for cameras at this machine: their `source` is `v4l:…`"),
-            );
+            wrong(&["cameras", name, key], format!("`{key}` is for cameras whose `source` is `v4l:…` or `genicam:…`"));
         }
+    }
+    let genicam = matches!(source, Source::Genicam(_));
+    if let Some(format @ (CaptureFormat::Mjpg | CaptureFormat::Nv12)) = camera.format.filter(|_| genicam) {
+        let message = format!("a `genicam:` camera gives no {format}: take `bayer`, `rgb`, `yuyv` or `grey`");
+        wrong(&["cameras", name, "format"], message);
+    }
+    match &camera.trigger {
+        Some(_) if !genicam => {
+            wrong(&["cameras", name, "trigger"], "`trigger` is for cameras whose `source` is `genicam:…`".to_owned());
+        }
+        Some(trigger) if trigger.is_empty() || !trigger.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+            let message =
+                "`trigger` is \"off\", \"software\" or the name of one of the camera's lines, such as \"Line1\"";
+            wrong(&["cameras", name, "trigger"], message.to_owned());
+        }
+        _ => {}
     }
     if let Some(error) = camera.size.and_then(|[width, height]| check_size(width, height).err()) {
         wrong(&["cameras", name, "size"], error.to_string());
@@ -252,6 +309,18 @@ fn mqtt_key(error: &MqttError) -> &'static str {
     }
 }
 
+fn check_iothub(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
+    let Some(iothub) = &config.iothub else { return };
+    for (key, path) in iothub::files(iothub) {
+        if is_absent(path) {
+            wrong(&[&["iothub"], key].concat(), format!("there is no file {}", path.display()));
+        }
+    }
+    if let Err((key, error)) = iothub::check(iothub) {
+        wrong(&[&["iothub"], key].concat(), error.to_string());
+    }
+}
+
 fn check_evidence(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
     let Some(evidence) = &config.evidence else { return };
     let [low, high] = evidence.band;
@@ -288,7 +357,7 @@ fn check_outbox(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
 }
 
 /// The byte at which an entry starts; where the entry is absent, its table's. An entry of a list goes by its number.
-fn locate(document: &DeTable<'_>, path: &[&str]) -> usize {
+pub(super) fn locate(document: &DeTable<'_>, path: &[&str]) -> usize {
     let (mut at, mut rest) = (0, path);
     let mut table = document;
     while let [part, further @ ..] = rest {

@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::check::check;
+use super::check::{check, locate};
 
 /// A configuration larger than this is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
@@ -27,6 +27,37 @@ pub struct Loaded {
     pub config: Config,
     /// `sha256:…` over the file's bytes.
     pub digest: String,
+    /// The file; empty where it was never one.
+    pub file: ConfigFile,
+}
+
+/// A configuration as it was written: what tells where in it something stands.
+#[derive(Clone, Default)]
+pub struct ConfigFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl ConfigFile {
+    /// What is wrong with entries, though it shows only once a model is open. An entry is named by the keys that lead to
+    /// it, and by numbers of entries in lists.
+    #[must_use]
+    pub fn mistakes(&self, entries: impl IntoIterator<Item = (Vec<String>, String)>) -> ConfigError {
+        let (document, _) = DeTable::parse_recoverable(&self.text);
+        let place = |entry: &[String]| {
+            let keys: Vec<&str> = entry.iter().map(String::as_str).collect();
+            locate(document.get_ref(), &keys)
+        };
+        let found = entries.into_iter().map(|(entry, message)| (place(&entry), message)).collect();
+        ConfigError::Mistakes { path: self.path.clone(), mistakes: in_order(&self.text, found) }
+    }
+}
+
+impl fmt::Debug for ConfigFile {
+    /// Without the text, in which a camera's URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigFile").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// One mistake.
@@ -96,7 +127,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let text = String::from_utf8(bytes)
         .map_err(|e| unreadable(format!("byte {} is not UTF-8 text", e.utf8_error().valid_up_to())))?;
     let config = parse(&text).map_err(|mistakes| ConfigError::Mistakes { path: path.to_owned(), mistakes })?;
-    Ok(Loaded { config, digest: digest(&text) })
+    Ok(Loaded { config, digest: digest(&text), file: ConfigFile { path: path.to_owned(), text } })
 }
 
 /// `sha256:…` of a configuration's text.
@@ -127,12 +158,14 @@ pub fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
     }
     match config {
         Some(config) if found.is_empty() => Ok(config),
-        _ => {
-            found.sort();
-            found.dedup();
-            Err(found.into_iter().map(|(at, message)| mistake(text, at, message)).collect())
-        }
+        _ => Err(in_order(text, found)),
     }
+}
+
+fn in_order(text: &str, mut found: Vec<(usize, String)>) -> Vec<Mistake> {
+    found.sort();
+    found.dedup();
+    found.into_iter().map(|(at, message)| mistake(text, at, message)).collect()
 }
 
 /// Fits the document to the structs, noting what doesn't fit.

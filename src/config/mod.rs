@@ -4,10 +4,14 @@
 
 mod camera;
 mod check;
+mod hours;
+mod iothub;
 mod load;
 mod mqtt;
 mod name;
+mod privacy;
 mod scene;
+mod ship;
 #[cfg(test)]
 mod tests;
 
@@ -20,11 +24,15 @@ use serde::{Deserialize, Serialize};
 use crate::secret::SecretPlace;
 
 pub use self::camera::{CameraConfig, HwAccel, QueueChoice, Transport, TrustConfig};
-pub use self::load::{ConfigError, Loaded, Mistake, load, parse};
+pub use self::hours::Hours;
+pub use self::iothub::{DpsConfig, HubMessage, IotHubConfig};
+pub use self::load::{ConfigError, ConfigFile, Loaded, Mistake, load, parse};
 pub(crate) use self::load::{digest, nearest};
 pub use self::mqtt::MqttConfig;
 pub use self::name::Name;
+pub use self::privacy::{Allow, FinderConfig, MaskConfig, Method, PrivacyConfig, Redact, RuleConfig};
 pub use self::scene::{Anchor, EventChoice, FilterConfig, LineConfig, TrackConfig, ZoneConfig};
+pub use self::ship::{Service, ShipConfig};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -45,6 +53,8 @@ pub struct Config {
     /// Where detections go.
     #[serde(default)]
     pub mqtt: MqttConfig,
+    /// A hub in Azure that gets events too, and may command this node; leave the table out to have none.
+    pub iothub: Option<IotHubConfig>,
     /// The web page; leave the table out to have none.
     pub web: Option<WebConfig>,
     /// Models by name.
@@ -55,6 +65,9 @@ pub struct Config {
     pub cameras: BTreeMap<Name, CameraConfig>,
     /// Which frames are kept, and where; leave the table out to keep none.
     pub evidence: Option<EvidenceConfig>,
+    /// What may leave the site, and what is made unrecognisable before.
+    #[serde(default)]
+    pub privacy: PrivacyConfig,
     /// Where events and evidence wait until they are delivered.
     #[serde(default)]
     pub outbox: OutboxConfig,
@@ -97,11 +110,16 @@ pub enum PrecisionChoice {
 pub struct WebConfig {
     /// Address and port to listen on.
     pub listen: SocketAddr,
+    /// File that holds the token for `/metrics` (`Authorization: Bearer`). Without one metrics are for this machine only.
+    pub metrics_token_file: Option<PathBuf>,
+    /// systemd credential that holds the token, instead of a file.
+    pub metrics_token_credential: Option<Name>,
 }
 
 impl Default for WebConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8642)) }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8642));
+        Self { listen, metrics_token_file: None, metrics_token_credential: None }
     }
 }
 
@@ -144,6 +162,9 @@ pub struct EvidenceConfig {
     /// Most frames kept a minute and camera, 1 to 6000.
     #[serde(default = "default_per_minute")]
     pub per_minute: u32,
+    /// How it gets to a store that is elsewhere.
+    #[serde(default)]
+    pub ship: ShipConfig,
 }
 
 /// Where events and evidence wait until they are delivered.

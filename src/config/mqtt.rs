@@ -11,6 +11,8 @@ use crate::secret::SecretPlace;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MqttConfig {
+    /// Whether there is a broker. Without one, events go to a hub alone, or nowhere.
+    pub enabled: bool,
     /// `mqtt://host:port` (1883) or `mqtts://host:port` (8883).
     pub url: String,
     /// 3 for MQTT 3.1.1, or 5.
@@ -47,6 +49,7 @@ pub struct MqttConfig {
 impl Default for MqttConfig {
     fn default() -> Self {
         Self {
+            enabled: true,
             url: "mqtt://127.0.0.1:1883".to_owned(),
             version: 3,
             expiry_s: None,

@@ -68,6 +68,21 @@ fn everything_arrives() {
         band = [0.1, 0.2]
         flicker = false
         per_minute = 9
+        [privacy]
+        audit = "/var/log/ocellus"
+        [privacy.faces]
+        path = {model:?}
+        profile = "ultraface"
+        [[privacy.masks]]
+        camera = "line3"
+        points = [[0, 0], [1, 0], [0, 1]]
+        [[privacy.store]]
+        name = "shift"
+        cameras = ["line3"]
+        hours = ["mon-fri 06:00-18:00"]
+        allow = "crop"
+        redact = ["faces", "masks"]
+        method = "pixelate"
         "#
     );
     let config = parse(&text).expect("good");
@@ -81,6 +96,11 @@ fn everything_arrives() {
     assert_eq!((model.score, model.iou, model.batch), (Some(0.5), Some(0.6), 2));
     let camera = &config.cameras["line3"];
     assert_eq!((camera.model.as_deref(), camera.fps), (Some("m"), Some(2.5)));
+    let rule = &config.privacy.store[0];
+    assert_eq!((rule.allow, rule.method), (Allow::Crop, Method::Pixelate));
+    assert_eq!(rule.redact, [Redact::Faces, Redact::Masks]);
+    let faces = config.privacy.faces.as_ref().expect("there is a table");
+    assert_eq!((faces.score, faces.tiles, faces.margin), (None, 2, 0.1));
     let evidence = config.evidence.expect("there is a table");
     assert_eq!((evidence.band, evidence.flicker, evidence.per_minute), ([0.1, 0.2], false, 9));
 }

@@ -3,11 +3,59 @@
 use burn::tensor::Device as BurnDevice;
 use burn::tensor::wgpu::WgpuSetup;
 use futures::FutureExt;
-use wgpu::{Adapter, AdapterInfo, Backend, Backends, DeviceType, Features};
+use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features};
 
 use super::GpuError;
 use super::cache::Cache;
 use super::error::first_line;
+
+/// An adapter, for people who set a machine up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its name, and its driver's with the version.
+    pub name: String,
+    /// Whether it is simulated on the CPU.
+    pub software: bool,
+    /// The largest buffer that a shader may use, bytes.
+    pub largest_buffer: u64,
+    /// Whether it computes with 16-bit floats.
+    pub f16: bool,
+}
+
+impl std::fmt::Display for Adapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, software, largest_buffer, f16 } = self;
+        let kind = if *software { "simulated on the CPU, " } else { "" };
+        let floats = if *f16 { "16 and 32-bit floats" } else { "32-bit floats" };
+        write!(f, "{name}: {kind}{floats}, buffers up to {} MiB", largest_buffer >> 20)
+    }
+}
+
+/// The adapters that Vulkan knows of, the best one first. A driver may crash on the question.
+#[must_use]
+pub fn survey() -> Vec<Adapter> {
+    let mut adapters = instance().enumerate_adapters(Backends::VULKAN).now_or_never().unwrap_or_default();
+    adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    adapters
+        .iter()
+        .map(|adapter| {
+            let info = adapter.get_info();
+            Adapter {
+                name: format!("{} ({} {})", info.name, info.driver, first_line(&info.driver_info)),
+                software: is_software(&info),
+                largest_buffer: adapter.limits().max_storage_buffer_binding_size,
+                f16: adapter.features().contains(Features::SHADER_F16),
+            }
+        })
+        .collect()
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: Backends::VULKAN,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    })
+}
 
 /// A device that burn and our stages share.
 pub(super) struct Opened {
@@ -24,12 +72,9 @@ pub(super) struct Opened {
 /// Each call makes a device of its own: burn's runtimes are never taken down, so this is for the first and for one
 /// after a loss.
 pub(super) fn open(allow_software: bool) -> Result<Opened, GpuError> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: Backends::VULKAN,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
+    let instance = instance();
     let mut adapters = instance.enumerate_adapters(Backends::VULKAN).now_or_never().unwrap_or_default();
-    let infos: Vec<AdapterInfo> = adapters.iter().map(Adapter::get_info).collect();
+    let infos: Vec<AdapterInfo> = adapters.iter().map(wgpu::Adapter::get_info).collect();
     let best = choose(&infos, allow_software)?;
     let adapter = adapters.swap_remove(best);
     let info = adapter.get_info();
@@ -73,7 +118,7 @@ fn describe(info: &AdapterInfo) -> String {
 
 /// A device with all that the adapter offers, short of what wgpu calls experimental: burn's kernels need none of it.
 #[cfg(not(feature = "spirv"))]
-fn request(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
+fn request(adapter: &wgpu::Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
     request_plain(adapter, info)
 }
 
@@ -83,7 +128,7 @@ fn request(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu:
 /// The compiler decides by the adapter alone, and software adapters promise all that it asks for but crash on the
 /// shaders. So this build refuses them.
 #[cfg(feature = "spirv")]
-fn request(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
+fn request(adapter: &wgpu::Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
     if is_software(info) {
         return Err(refused(info, "this program was built with shaders in SPIR-V, which software adapters can't run"));
     }
@@ -94,7 +139,7 @@ fn request(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu:
     native.map_or_else(|| request_plain(adapter, info), Ok)
 }
 
-fn request_plain(adapter: &Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
+fn request_plain(adapter: &wgpu::Adapter, info: &AdapterInfo) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
     let unwanted = Features::all_experimental_mask() | Features::MAPPABLE_PRIMARY_BUFFERS;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("ocellus"),

@@ -24,6 +24,7 @@ mod stage;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use adapter::{Adapter, survey};
 pub use cache::{keep_in, usual_directory};
 pub use error::GpuError;
 pub use reader::{MOST_ROWS, ReadBack, Reader, Reading, Selected, Values, Wanted};

@@ -187,6 +187,9 @@ impl std::fmt::Display for WarmUp {
 /// A model, open and warm.
 pub struct Engine {
     model: Resolved,
+    /// As it was opened with.
+    opened: Thresholds,
+    /// As it runs with.
     thresholds: Thresholds,
     runner: Runner,
     device: String,
@@ -222,7 +225,8 @@ impl Engine {
         let (runner, device) = Runner::open(&model, &package, &graph, device, options)?;
         let thresholds = options.thresholds(&model.spec);
         let (waiting, ready) = (VecDeque::new(), VecDeque::new());
-        let mut engine = Self { model, thresholds, runner, device, waiting, ready, warned: false };
+        let opened = thresholds;
+        let mut engine = Self { model, opened, thresholds, runner, device, waiting, ready, warned: false };
         engine.warm_up(watch)?;
         Ok(engine)
     }
@@ -264,6 +268,18 @@ impl Engine {
     #[must_use]
     pub fn input_size(&self) -> (u32, u32) {
         (self.model.input.width, self.model.input.height)
+    }
+
+    /// The lowest score of a detection, as the model was opened with it.
+    #[must_use]
+    pub fn score_threshold(&self) -> f32 {
+        self.opened.score
+    }
+
+    /// Changes the lowest score of a detection, for pictures that are handed in from now on. A lower one only adds
+    /// weaker detections: NMS drops the weaker of two, and the strongest are kept where there are too many.
+    pub fn set_score_threshold(&mut self, score: f32) {
+        self.thresholds.score = score;
     }
 
     /// Scores pictures, in order. What was handed in before and not collected is given up.

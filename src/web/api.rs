@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::hub::{Camera, Hub, Moment, MqttLink};
 use super::kept::{Album, KeptView};
+use super::metrics::Access;
 use crate::detection::Detections;
 use crate::draw;
 use crate::status::{CameraStats, CameraStatus, Stats};
@@ -37,11 +38,12 @@ const PUSH: Duration = Duration::from_secs(1);
 pub(super) struct App {
     pub(super) hub: Arc<Hub>,
     pub(super) stopping: watch::Receiver<bool>,
+    pub(super) metrics: Access,
 }
 
 impl App {
-    pub(super) fn new(hub: Arc<Hub>, stopping: watch::Receiver<bool>) -> Self {
-        Self { hub, stopping }
+    pub(super) fn new(hub: Arc<Hub>, stopping: watch::Receiver<bool>, metrics: Access) -> Self {
+        Self { hub, stopping, metrics }
     }
 
     pub(super) fn camera(&self, name: &str) -> Result<Arc<Camera>, ApiError> {
@@ -78,6 +80,14 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
         }
         response
+    }
+}
+
+/// Whether there is anything to see: statistics come once everything has started, and while it runs.
+pub(super) async fn ready(extract::State(app): extract::State<App>) -> Result<&'static str, ApiError> {
+    match app.hub.newest_stats() {
+        Some(_) if !*app.stopping.borrow() => Ok("ok\n"),
+        _ => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "models are being opened, or the daemon stops")),
     }
 }
 

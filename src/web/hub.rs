@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::kept::Album;
 use super::live::Encoded;
+use super::metrics::Latencies;
 use crate::clock::Clock;
 use crate::detection::{Rect, Scored};
 use crate::event::Count;
@@ -219,6 +220,7 @@ pub(super) struct Camera {
     album: Mutex<Album>,
     /// Running counts by the rule's name.
     rules: Mutex<BTreeMap<String, Count>>,
+    latencies: Mutex<Latencies>,
 }
 
 impl Camera {
@@ -233,10 +235,12 @@ impl Camera {
             moments: Mutex::default(),
             album: Mutex::default(),
             rules: Mutex::default(),
+            latencies: Mutex::default(),
         }
     }
 
     fn scored(&self, scored: &Scored) {
+        lock(&self.latencies).observe(&scored.detections.latency_ms);
         self.remember(scored);
         let scored = scored.clone();
         self.newest.send_modify(|newest| {
@@ -288,6 +292,11 @@ impl Camera {
     /// The running counts of its zones and lines, in the order of their names.
     pub(super) fn rules(&self) -> Vec<Count> {
         lock(&self.rules).values().cloned().collect()
+    }
+
+    /// How long its frames took since it is shown.
+    pub(super) fn latencies(&self) -> Latencies {
+        *lock(&self.latencies)
     }
 
     /// The newest frame.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::api::{ApiError, App};
 use crate::detection::{Detections, Object, Rect};
 use crate::draw;
-use crate::evidence::{Change, Evidence, Reason, Record};
+use crate::evidence::{Change, Evidence, Picture, Reason, Record};
 
 /// Frames remembered of each camera.
 const FRAMES: usize = 8;
@@ -65,7 +65,9 @@ impl Album {
                 return;
             }
         };
-        self.frames.push_back(Kept { view: view(record), jpeg: item.jpeg.clone() });
+        // What left without its picture has none to show.
+        let (Some(picture), Some(jpeg)) = (record.image.clone(), item.jpeg.clone()) else { return };
+        self.frames.push_back(Kept { view: view(record, &picture), jpeg });
         while self.frames.len() > FRAMES || self.bytes() > BYTES {
             self.frames.pop_front();
         }
@@ -85,30 +87,31 @@ impl Album {
     }
 }
 
-fn view(record: Record) -> KeptView {
-    let (Reason::Band { label, .. } | Reason::Flicker { label, .. }) = &record.reason;
+/// A frame of which a part is shown has no box: it would have to be moved.
+fn view(record: Record, picture: &Picture) -> KeptView {
+    let label = record.reason.label().unwrap_or_default();
     KeptView {
         at: record.detections.frame.captured_at,
-        rect: cause(&record.reason, &record.detections),
+        rect: cause(&record.reason, &record.detections).filter(|_| picture.crop.is_none()),
         colour: draw::hex(draw::colour(label)),
         id: record.id,
         reason: record.reason,
-        width: record.image.width,
-        height: record.image.height,
+        width: picture.width,
+        height: picture.height,
     }
 }
 
 /// Where the object is that a frame was kept for: the one of that label whose score is nearest to the reason's.
 /// A flicker does not say which of a label's objects it was, so that it is known only where there is one.
 fn cause(reason: &Reason, detections: &Detections) -> Option<Rect> {
-    let (Reason::Band { label, .. } | Reason::Flicker { label, .. }) = reason;
-    let mut named = detections.objects.iter().filter(|object| *object.label == **label);
+    let label = reason.label()?;
+    let mut named = detections.objects.iter().filter(|object| *object.label == *label);
     match reason {
         Reason::Band { score, .. } => {
             let far = |object: &Object| (object.score - score).abs();
             named.min_by(|a, b| far(a).total_cmp(&far(b))).map(|object| object.rect)
         }
-        Reason::Flicker { change: Change::Vanished, .. } => None,
+        Reason::Flicker { change: Change::Vanished, .. } | Reason::Operator => None,
         Reason::Flicker { change: Change::Appeared, .. } => {
             let first = named.next();
             if named.next().is_some() { None } else { first.map(|object| object.rect) }

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `/` | the page |
 //! | `/healthz` | `ok` while the server runs |
+//! | `/readyz` | `ok` once models are warm and cameras started |
+//! | `/metrics` | for Prometheus; beyond this machine with a token only |
 //! | `/api/state` | the node and its cameras, as JSON ([`api::State`]) |
 //! | `/api/events` | the same, pushed once a second (server-sent events) |
 //! | `/api/live.mjpeg` | annotated video of all cameras; `X-Camera` says whose a part is |
@@ -25,6 +27,7 @@ mod hub;
 mod kept;
 mod listener;
 mod live;
+mod metrics;
 mod wall;
 
 use std::future::Future;
@@ -45,6 +48,7 @@ pub use self::hub::{Hub, MqttLink, MqttState, NodeInfo};
 
 use self::api::{ApiError, App};
 use self::listener::Connections;
+use self::metrics::Access;
 use crate::config::WebConfig;
 
 /// How long connections may take to end once the daemon stops.
@@ -76,6 +80,9 @@ pub enum WebError {
         /// What the system said.
         source: io::Error,
     },
+    /// The token for metrics can't be used.
+    #[error("the token for /metrics can't be used: {0}; see `metrics_token_file` in the [web] table")]
+    Token(String),
     /// The server ended on its own.
     #[error("the web page on {address} ended: {source}")]
     Serve {
@@ -91,13 +98,15 @@ pub enum WebError {
 pub struct Web {
     connections: Connections,
     address: SocketAddr,
+    metrics: Access,
 }
 
 impl Web {
     /// Takes the port that the configuration names; port 0 takes any free one.
     ///
     /// # Errors
-    /// [`WebError::InUse`] when another program has it, [`WebError::Listen`] when the system refuses otherwise.
+    /// [`WebError::InUse`] when another program has it, [`WebError::Listen`] when the system refuses otherwise,
+    /// [`WebError::Token`] when the token for metrics can't be read.
     // Async because it needs the runtime that it will serve on.
     #[allow(clippy::unused_async)]
     pub async fn bind(config: &WebConfig) -> Result<Self, WebError> {
@@ -108,7 +117,8 @@ impl Web {
         };
         let connections = Connections::bind(wanted).map_err(refused)?;
         let address = connections.address().map_err(refused)?;
-        Ok(Self { connections, address })
+        let metrics = Access::of(config, address.ip())?;
+        Ok(Self { connections, address, metrics })
     }
 
     /// The address it has.
@@ -128,7 +138,7 @@ impl Web {
     ) -> Result<(), WebError> {
         let address = self.address;
         let (stop, stopping) = watch::channel(false);
-        let app = router(App::new(hub, stopping.clone()), address.ip());
+        let app = router(App::new(hub, stopping.clone(), self.metrics), address.ip());
         let mut told = stopping.clone();
         let server = axum::serve(self.connections, app).with_graceful_shutdown(async move {
             // An error means that `stop` is gone, and then it is time as well.
@@ -162,6 +172,8 @@ fn router(app: App, ip: IpAddr) -> Router {
         .route("/live.js", get(assets::live_script))
         .route("/favicon.svg", get(assets::icon))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(api::ready))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/state", get(api::state))
         .route("/api/events", get(api::events))
         .route("/api/live.mjpeg", get(wall::stream))

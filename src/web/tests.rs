@@ -3,6 +3,7 @@
 mod browser;
 mod http;
 mod limits;
+mod metrics;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl Page {
     }
 
     async fn serve_on(listen: SocketAddr, hub: Arc<Hub>) -> Self {
-        let web = Web::bind(&WebConfig { listen }).await.expect("a free port");
+        let web = Web::bind(&WebConfig { listen, ..WebConfig::default() }).await.expect("a free port");
         let address = web.address();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
@@ -129,8 +130,10 @@ fn stats(camera: &str, objects: &[(&str, u64)]) -> Stats {
         cameras: [(camera.to_owned(), of_camera)].into(),
         mqtt_dropped: 3,
         evidence_kept: 4,
+        evidence_withheld: 0,
         evidence_dropped: 5,
         outbox: OutboxStats::default(),
+        iothub: None,
     }
 }
 
@@ -349,10 +352,10 @@ async fn kept_frames_are_shown_and_bounded() {
     let picture = |seq: u64| format!("/api/cameras/line-1/kept/{seq:026}");
     let answer = get(page.address, &picture(10)).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "image/jpeg"));
-    assert_eq!(answer.body().await, kept(10).jpeg);
+    assert_eq!(answer.body().await, kept(10).jpeg.expect("a picture"));
     assert_eq!(get(page.address, &picture(2)).await.status, 404, "it had to go");
 
-    let huge = Evidence { id: "huge".to_owned(), jpeg: Bytes::from(vec![0; 9 << 20]), ..kept(1) };
+    let huge = Evidence { id: "huge".to_owned(), jpeg: Some(Bytes::from(vec![0; 9 << 20])), ..kept(1) };
     page.hub.kept(&huge);
     let state = get(page.address, "/api/state").await.json().await;
     assert_eq!(state["cameras"][0]["kept"], serde_json::json!([]), "no room beside what is too large");

@@ -2,11 +2,16 @@
 
 mod cameras;
 mod cli;
+mod commands;
 mod contracts;
 mod daemon;
 mod demo;
+mod disk;
+mod doctor;
 mod eval;
+mod evidence;
 mod heads;
+mod iothub;
 mod onnx;
 mod outbox;
 mod peers;

@@ -55,6 +55,11 @@ for await (const line of createInterface({ input: process.stdin })) {
   else if (channel.schema && channel.schema !== message.schema) wrong.push(`${topic}: ${message.schema}`);
   else if (!validate(message)) wrong.push(`${topic}: ${ajv.errorsText(validate.errors)}: ${line.slice(0, 300)}`);
   checked[message.schema] = (checked[message.schema] ?? 0) + 1;
+  // What a command brought about may be a message of its own.
+  const inner = message.value?.schema;
+  if (!inner) continue;
+  if (!schemas[inner]?.(message.value)) wrong.push(`${topic}: ${inner}: ${ajv.errorsText(schemas[inner]?.errors)}`);
+  checked[inner] = (checked[inner] ?? 0) + 1;
 }
 
 console.log(JSON.stringify({ channels: channels.map(({ name }) => name), schemas: Object.keys(schemas), checked }));

@@ -7,9 +7,11 @@ use super::{only, parse};
 const REFERENCE: &str = include_str!("../../../docs/reference/config.md");
 const EXAMPLE: &str = include_str!("../../../packaging/ocellus.toml");
 /// The tables of the file, with what must be in them.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 20] = [
     ("", ""),
     ("mqtt", ""),
+    ("iothub", ""),
+    ("iothub.dps", "id_scope = \"0ne1\"\nregistration_id = \"edge-01\"\n"),
     ("web", ""),
     ("models.NAME", "path = \"/\"\n"),
     ("cameras.NAME", "source = \"sim:conveyor\"\n"),
@@ -19,6 +21,12 @@ const TABLES: [(&str, &str); 12] = [
     ("cameras.NAME.lines", "name = \"exit\"\npoints = [[0, 0], [0, 1]]\n"),
     ("cameras.NAME.trust", ""),
     ("evidence", "store = \"/tmp\"\n"),
+    ("evidence.ship", ""),
+    ("privacy", ""),
+    ("privacy.persons", "path = \"/\"\n"),
+    ("privacy.faces", "path = \"/\"\n"),
+    ("privacy.masks", "camera = \"NAME\"\npoints = [[0, 0], [1, 0], [1, 1]]\n"),
+    ("privacy.store", "name = \"r\"\nallow = \"metadata\"\n"),
     ("outbox", ""),
 ];
 
@@ -28,6 +36,8 @@ const CAMERA: &str = "[cameras.NAME]\nsource = \"sim:conveyor\"\n";
 fn header(table: &str) -> String {
     match table {
         "" => String::new(),
+        "evidence.ship" => "[evidence]\nstore = \"az://c\"\n[evidence.ship]\n".to_owned(),
+        "privacy.masks" | "privacy.store" => format!("{CAMERA}[[{table}]]\n"),
         "cameras.NAME.zones" | "cameras.NAME.lines" => format!("{CAMERA}[[{table}]]\n"),
         _ if table.starts_with("cameras.NAME.") => format!("{CAMERA}[{table}]\n"),
         _ => format!("[{table}]\n"),
@@ -67,8 +77,11 @@ fn the_reference_has_every_key_and_no_other() {
     for (table, needed) in TABLES {
         let listed: BTreeSet<_> = documented[table].iter().map(|(key, _)| key.clone()).collect();
         let tables: &[&str] = match table {
-            "" => &["mqtt", "web", "models", "cameras", "evidence", "outbox"],
+            "" => &["mqtt", "iothub", "web", "models", "cameras", "evidence", "privacy", "outbox"],
+            "evidence" => &["ship"],
+            "privacy" => &["persons", "faces", "masks", "store"],
             "cameras.NAME" => &["trust"],
+            "iothub" => &["dps"],
             _ => &[],
         };
         let known: BTreeSet<_> =
@@ -107,9 +120,19 @@ fn the_example_is_accepted_and_says_the_defaults() {
 fn what_is_switched_off_in_the_example_works_when_it_is_switched_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path().display().to_string();
-    for file in
-        ["mqtt.password", "line-3.password", "line-3.jpg", "ca.pem", "node.pem", "node.key", "parts", "parts.txt"]
-    {
+    for file in [
+        "iothub.connection",
+        "mqtt.password",
+        "line-3.password",
+        "line-3.jpg",
+        "metrics.token",
+        "ca.pem",
+        "sas",
+        "node.pem",
+        "node.key",
+        "parts",
+        "parts.txt",
+    ] {
         std::fs::write(folder.path().join(file), "").expect("written");
     }
     let setting = |line: &str| {
@@ -122,18 +145,20 @@ fn what_is_switched_off_in_the_example_works_when_it_is_switched_on() {
         .collect();
     let text = switched_on
         .replace("mqtt://127.0.0.1:1883", "mqtts://127.0.0.1:8883")
+        .replace("store = \"/var/lib/ocellus/evidence\"", "store = \"az://frames/plant\"")
         .replace("/etc/ocellus", &here)
         .replace("/var/lib/ocellus/models", &here);
     let config = parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}\n{text}"));
-    assert_eq!(config.cameras.len() + config.models.len(), 3);
+    assert_eq!(config.cameras.len() + config.models.len(), 4);
     assert!(config.evidence.is_some() && config.mqtt.password_file.is_some());
 
-    // Every key is there, so that nobody has to look elsewhere; the three places for a password exclude each other, and
-    // stills don't come over RTSP.
-    let alternatives = ["password_env", "password_credential", "poll_s"];
+    // Every key is there, so that nobody has to look elsewhere, if only as an alternative to another; neither stills nor
+    // certificates come over plain RTSP.
+    let alternatives = ["metrics_token_credential", "poll_s", "ca_file", "tls_verify"];
     for (table, needed) in TABLES {
         for key in known(table, needed) {
-            let ways = [format!("\n{key} = "), format!("\n[{key}"), format!(".{key}]"), format!(".{key}.")];
+            let own = [format!("\n{key} = "), format!("\n# or: {key} = ")];
+            let ways = [own.as_slice(), &[format!("\n[{key}"), format!(".{key}]"), format!(".{key}.")]].concat();
             let there = ways.iter().any(|way| text.contains(way));
             assert!(there || alternatives.contains(&key.as_str()), "[{table}] {key}");
         }

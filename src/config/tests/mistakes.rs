@@ -16,7 +16,14 @@ fn unknown_keys_have_their_line_and_the_nearest_valid_key() {
         ("\n[mqtt]\ndetection_qos = 1", "3: unknown key `detection_qos`: did you mean `detections_qos`?"),
         ("[mqtt]\n\n# hm\nurI = \"\"", "4: unknown key `urI`: did you mean `url`?"),
         ("[web]\nlisten_on = 1", "2: unknown key `listen_on`: did you mean `listen`?"),
-        ("[web]\nxyz = 1", "2: unknown key `xyz`. Valid keys here: `listen`"),
+        (
+            "[web]\nmetrics_token_file = \"/t\"\nmetrics_token_credential = \"t\"",
+            "3: the token comes from one place: give `metrics_token_file` or `metrics_token_credential`",
+        ),
+        (
+            "[web]\nxyz = 1",
+            "2: unknown key `xyz`. Valid keys here: `listen`, `metrics_token_file`, `metrics_token_credential`",
+        ),
         ("[camera.a]\nsource = \"sim:conveyor\"", "1: unknown key `camera`: did you mean `cameras`?"),
         ("mqtt = { prefx = \"a\" }", "1: unknown key `prefx`: did you mean `prefix`?"),
         ("[mqtt]\npassword = \"hunter2\"", "2: unknown key `password`: did you mean `password_"),
@@ -77,6 +84,7 @@ fn names_are_safe_in_topics_and_paths() {
 fn values_outside_their_range_are_told_apart() {
     let (_folder, good) = good();
     let camera = good.replace("sim:conveyor", "rtsp://cam/");
+    let secure = |settings: &str| format!("{}{settings}\n", camera.replace("rtsp:", "rtsps:"));
     for (text, wanted) in [
         (good.replace("[cameras", "batch = 0\n[cameras"), "3: `batch` is from 1 to 64"),
         (good.replace("[cameras", "memory_mib = 0\n[cameras"), "3: `memory_mib` is at least 1"),
@@ -99,6 +107,11 @@ fn values_outside_their_range_are_told_apart() {
             format!("{camera}username = \"a\"\npassword_env = \"A\"\npassword_credential = \"a\"\n"),
             "3: the password comes from one place",
         ),
+        (format!("{good}ca_file = \"/no\"\n"), "5: only rtsps and https have certificates: leave `ca_file` out"),
+        (format!("{camera}tls_verify = false\n"), "5: only rtsps and https have certificates"),
+        (secure("ca_file = \"/no/ca.pem\""), "5: there is no file /no/ca.pem"),
+        (secure("tls_verify = false\nca_file = \"/dev/null\""), "5: `tls_verify = false` takes any certificate"),
+        (secure("tls_verify = 0"), "5: "),
         (format!("{camera}poll_s = 1\n"), "5: only http and https give stills"),
         (format!("{camera}poll_s = 0\n"), "5: `poll_s` is from 0.05 to 86400"),
         (format!("{camera}queue = \"all\"\n"), "5: unknown value `all`. Valid values here: `newest`, `every`"),
@@ -183,10 +196,16 @@ fn syntax_errors_do_not_hide_the_rest() {
 fn what_a_local_camera_is_asked_for_must_make_sense() {
     let (_folder, good) = good();
     let local = good.replace("sim:conveyor", "v4l:/dev/video0");
+    let vision = |settings: &str| format!("{}{settings}\n", good.replace("sim:conveyor", "genicam:Basler-1234"));
     for (text, wanted) in [
-        (format!("{good}format = \"mjpg\"\n"), "5: `format` is for cameras at this machine: their `source` is `v4l:…`"),
-        (format!("{good}size = [640, 480]\n"), "5: `size` is for cameras at this machine"),
-        (format!("{good}controls = {{ gain = 3 }}\n"), "5: `controls` is for cameras at this machine"),
+        (format!("{good}format = \"mjpg\"\n"), "5: `format` is for cameras whose `source` is `v4l:…` or `genicam:…`"),
+        (format!("{good}size = [640, 480]\n"), "5: `size` is for cameras whose"),
+        (format!("{good}controls = {{ gain = 3 }}\n"), "5: `controls` is for cameras whose"),
+        (format!("{local}trigger = \"software\"\n"), "5: `trigger` is for cameras whose `source` is `genicam:…`"),
+        (vision("trigger = \"Line 1\""), "5: `trigger` is \"off\", \"software\" or the name of one of"),
+        (vision("format = \"mjpg\""), "5: a `genicam:` camera gives no mjpg"),
+        (vision("size = [0, 1]"), "5: a picture of 0x1 pixels"),
+        (good.replace("sim:conveyor", "genicam:"), "4: the source genicam: is not usable: name the camera"),
         (format!("{local}format = \"mjpeg\"\n"), "5: unknown value `mjpeg`: did you mean `mjpg`?"),
         (format!("{local}size = [0, 480]\n"), "5: a picture of 0x480 pixels is outside the limits"),
         (format!("{local}size = 640\n"), "5: this is integer `640`, and should be "),
@@ -202,6 +221,8 @@ fn what_a_local_camera_is_asked_for_must_make_sense() {
         "{local}format = \"grey\"\nsize = [640, 480]\ncontrols = {{ exposure = \"auto\", gain = 3, hdr = true }}\n"
     ))
     .expect("it makes sense");
+    let settings = "format = \"bayer\"\nfps = 5\ntrigger = \"Line1\"\ncontrols = { exposure = 200, BlackLevel = 2 }";
+    super::parse(&vision(settings)).expect("it makes sense");
 }
 
 #[test]
@@ -285,4 +306,107 @@ fn versions_of_mqtt_are_3_and_5() {
     assert_eq!(only("[mqtt]\nversion = 4"), "2: `version` is 3 (MQTT 3.1.1) or 5");
     assert_eq!(only("[mqtt]\nexpiry_s = 60"), "2: `expiry_s` needs MQTT 5: add `version = 5`");
     assert!(super::parse("[mqtt]\nversion = 5\nexpiry_s = 60").is_ok());
+}
+
+#[test]
+fn mistakes_about_a_hub_have_their_line_and_a_fix() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("key");
+    std::fs::write(&key, "").expect("written");
+    let device = format!("[iothub]\nhub = \"h.azure-devices.net\"\ndevice = \"edge\"\nshared_key_file = {key:?}\n");
+    let dps = "[iothub.dps]\nid_scope = \"0ne1\"\nregistration_id = \"a b\"\n";
+    for (text, wanted) in [
+        ("\n[iothub]\n".to_owned(), "2: say which device this is: `connection_string_file`"),
+        ("[iothub]\nhub = \"h\"".to_owned(), "1: `hub` and `device` go together"),
+        (device.replace("h.azure", "h/azure"), "2: the hub is named by its host name"),
+        (device.replace("\"edge\"", "\"a/b\""), "3: a device id has up to 128"),
+        (format!("{device}url = \"mqtt://gateway\""), "5: the MQTT `url` is not usable: IoT Hub speaks TLS only"),
+        (format!("{device}token_s = 1"), "5: `token_s` is from 5 to 86400 seconds"),
+        (format!("{device}every_s = 0"), "5: `every_s` is from 1 to 86400 seconds"),
+        (format!("{device}send = [\"count\"]"), "5: unknown value `count`: did you mean `counts`?"),
+        (format!("{device}ca_file = \"/no/such/ca.pem\""), "5: there is no file /no/such/ca.pem"),
+        (format!("{device}cert_file = {key:?}"), "1: `cert_file` and `key_file` go together"),
+        (format!("{device}connection_string_env = \"C\""), "1: keep one of the connection string"),
+        (format!("[iothub]\nshared_key_file = {key:?}\n{dps}"), "5: `registration_id` is not usable: take up to 128"),
+        ("[iothub]\nshared_key = \"hunter2\"".to_owned(), "2: unknown key `shared_key`: did you mean `shared_key_"),
+        ("[iothub]\nconnection_string = \"hunter2\"".to_owned(), "2: unknown key `connection_string`: did you mean"),
+    ] {
+        let found = wrong(&text);
+        assert!(found.iter().any(|m| m.starts_with(wanted)), "{text}: {found:?}");
+        assert!(found.iter().all(|m| !m.contains("hunter2")), "{found:?}");
+    }
+}
+
+#[test]
+fn what_may_leave_must_make_sense() {
+    let (folder, good) = good();
+    let model = folder.path().join("m.onnx");
+    let rule = |rest: &str| format!("{good}[[privacy.store]]\nname = \"r\"\n{rest}");
+    let faces = format!("{good}[privacy.faces]\npath = {model:?}\n");
+    let mask = |points: &str| format!("{good}[[privacy.masks]]\ncamera = \"line3\"\npoints = {points}\n");
+    for (text, wanted) in [
+        (
+            rule("allow = \"all\"\n"),
+            "7: unknown value `all`. Valid values here: `frame`, `crop`, `metadata`, `nothing`",
+        ),
+        (rule("allow = \"frame\"\ncameras = [\"line4\"]\n"), "8: there is no camera `line4`: did you mean `line3`?"),
+        (rule("allow = \"frame\"\nzones = [\"door\"]\n"), "8: there is no zone `door`"),
+        (rule("allow = \"frame\"\nhours = [\"6-18\"]\n"), "8: `6-18` are no hours: write \"22:00-06:00\""),
+        (rule("allow = \"frame\"\nredact = [\"faces\"]\n"), "8: nothing finds faces: add a table [privacy.faces]"),
+        (rule("allow = \"crop\"\nredact = [\"persons\"]\n"), "8: nothing finds persons: add a table [privacy.persons]"),
+        (rule("allow = \"frame\"\nredact = [\"masks\"]\n"), "8: `line3` has no mask"),
+        (rule("allow = \"frame\"\nredact = [\"face\"]\n"), "8: unknown value `face`: did you mean `faces`?"),
+        (
+            format!("{faces}[[privacy.store]]\nname = \"r\"\nallow = \"metadata\"\nredact = [\"faces\"]\n"),
+            "10: no picture leaves",
+        ),
+        (
+            rule("allow = \"frame\"\n[[privacy.store]]\nname = \"r\"\nallow = \"crop\"\n"),
+            "9: there is another rule `r`",
+        ),
+        (format!("{good}[privacy.faces]\npath = \"/no/faces\"\n"), "6: there is no file or directory /no/faces"),
+        (format!("{faces}score = 1.5\n"), "7: `score` is a fraction from 0 to 1"),
+        (format!("{faces}tiles = 0\n"), "7: `tiles` is from 1 to 8"),
+        (format!("{faces}labels = []\n"), "7: `labels` is empty"),
+        (
+            format!("{faces}profile = \"ultrafaces\"\n"),
+            "7: there is no profile `ultrafaces`: did you mean `ultraface`?",
+        ),
+        (mask("[[0, 0], [1, 0]]"), "7: a mask has at least three `points`"),
+        (mask("[[0, 0], [1, 0], [2, 0]]"), "7: `points` are fractions of the frame"),
+        (mask("[[0, 0], [0.5, 0], [1, 0]]"), "7: the mask has no area"),
+        (
+            format!("{good}[[privacy.masks]]\ncamera = \"x\"\npoints = [[0, 0], [1, 0], [1, 1]]\n"),
+            "6: there is no camera `x`",
+        ),
+        (format!("{good}[privacy]\naudit_mib = 0\n"), "6: `audit_mib` is from 1 to "),
+        (format!("{good}[privacy]\naudit = {model:?}\n"), "6: "),
+        (format!("{good}[evidence]\nstore = \"s3://bucket/x\"\n"), "6: this store is elsewhere, and nothing says"),
+    ] {
+        let message = only(&text);
+        assert!(message.starts_with(wanted), "{text}: {message}");
+    }
+}
+
+#[test]
+fn the_way_to_a_store_must_make_sense() {
+    let policy = "[[privacy.store]]\nname = \"r\"\nallow = \"frame\"\n";
+    let way = |store: &str, rest: &str| format!("[evidence]\nstore = {store:?}\n[evidence.ship]\n{rest}\n{policy}");
+    for (store, rest, wanted) in [
+        ("/tmp", "service = \"stack-hub\"", "4: `service` is for stores in Azure"),
+        ("s3://bucket", "queue = \"frames\"", "4: `queue` is for stores in Azure"),
+        ("/tmp", "max_kib_s = 3", "4: `max_kib_s` is for stores that are elsewhere"),
+        ("az://c", "max_kib_s = 0", "4: `max_kib_s` is at least 1"),
+        ("az://c", "api_version = \"2019\"", "4: `api_version` is a date, like \"2019-07-07\""),
+        ("az://c", "api_version = \"2019-13-01\"", "4: `api_version` is a date"),
+        ("az://c", "ca_file = \"/no/ca.pem\"", "4: there is no file /no/ca.pem"),
+        ("az://c", "sas_file = \"/no/sas\"", "4: there is no file /no/sas"),
+        ("az://c", "queue = \"Frames\"", "4: a queue has 3 to 63 small letters"),
+        ("az://c", "queue = \"a--b\"", "4: a queue has 3 to 63 small letters"),
+        ("az://c", "hours = [\"night\"]", "4: `night` are no hours"),
+        ("az://c", "service = \"stackhub\"", "4: unknown value `stackhub`: did you mean `stack-hub`?"),
+    ] {
+        let message = only(&way(store, rest));
+        assert!(message.starts_with(wanted), "{store} {rest}: {message}");
+    }
 }

@@ -70,6 +70,7 @@ async fn what_turns_out_to_be_corrupt_while_it_runs_is_set_aside_too() {
     // What was there before the start is read from the disk.
     let outbox = Outbox::start(folder.path(), roomy(), clock()).expect("started");
     let handle = outbox.handle();
+    until(&handle, "it is open", |status| status.loads.total().items == 501).await;
     let other = rusqlite::Connection::open(folder.path().join("outbox.db")).expect("opened");
     other.execute_batch("UPDATE items SET kind = 77").expect("changed");
     assert!(waiting(&handle).await.is_empty());

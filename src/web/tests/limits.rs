@@ -6,7 +6,7 @@ use crate::web::hub::{VIEWERS, VIEWERS_PER_CAMERA};
 #[tokio::test]
 async fn a_port_in_use_is_one_clear_error() {
     let page = Page::serve().await;
-    let error = Web::bind(&WebConfig { listen: page.address }).await.expect_err("it is taken");
+    let error = Web::bind(&WebConfig { listen: page.address, ..WebConfig::default() }).await.expect_err("it is taken");
     assert!(matches!(error, WebError::InUse { .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.contains(&page.address.to_string()) && text.contains("another program uses this port"), "{text}");
@@ -18,7 +18,7 @@ async fn a_port_in_use_is_one_clear_error() {
 async fn an_address_of_another_machine_is_one_clear_error() {
     // TEST-NET-1 (RFC 5737): nobody's.
     let listen = SocketAddr::from(([192, 0, 2, 1], 8642));
-    let error = Web::bind(&WebConfig { listen }).await.expect_err("it is not ours");
+    let error = Web::bind(&WebConfig { listen, ..WebConfig::default() }).await.expect_err("it is not ours");
     assert!(matches!(error, WebError::Listen { .. }), "{error:?}");
     assert!(error.to_string().contains("192.0.2.1:8642"), "{error}");
 }

@@ -117,6 +117,10 @@ fn a_configuration_that_can_not_be_used_changes_nothing() {
     let moved = text(daemon.broker.port, "plant-8", &[("a", 2), ("b", 3)]);
     let said = daemon.reload(&moved, "Not reloaded");
     assert!(said.contains("`site` changed, which takes a restart"), "{said}");
+    let labels = "[cameras.a.track]\nlabels = [\"bold\"]\n";
+    let unknown = format!("{}{labels}", text(daemon.broker.port, "plant-7", &[("a", 2)]));
+    let said = daemon.reload(&unknown, "Not reloaded");
+    assert!(said.contains("ocellus.toml:11:11: the model has no label `bold`: did you mean `bolt`?"), "{said}");
     let (after, still) = frame(&mut frames, "a");
     assert!(after > before && still == digest, "{after} after {before}");
     // What was meant in the first place is taken once it is right.

@@ -1,0 +1,254 @@
+"""The package's life on a machine with systemd: installed, supervised, upgraded, removed. Runs inside a container that
+was just booted and has neither a GPU, a camera nor a network. The steps build on each other."""
+
+import glob
+import grp
+import os
+import pathlib
+import pwd
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+JOB = pathlib.Path("/job")
+PACKAGE, NEXT = JOB / "ocellus.deb", JOB / "next.deb"
+CONFIG = pathlib.Path("/etc/ocellus/ocellus.toml")
+CREDENTIAL = pathlib.Path("/etc/ocellus/credentials/mqtt")
+DROP_INS = pathlib.Path("/etc/systemd/system/ocellus.service.d")
+PATIENCE = 120
+
+HEAD = """
+site = "plant"
+node = "edge"
+[mqtt]
+username = "node"
+password_credential = "mqtt"
+[web]
+[models.parts]
+path = "/usr/share/ocellus/models/conveyor"
+"""
+CAMERA = '[cameras.{0}]\nsource = "sim:conveyor?seed=3&fps=5&width=320&height=180"\n'
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True, **options).stdout
+
+
+def until(what, look):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not in time: {what}\n{journal()[-3000:]}\n{show('StatusText')}")
+
+
+def show(name):
+    return run("systemctl", "show", "--value", "-p", name, "ocellus").strip()
+
+
+def journal():
+    return run("journalctl", "--no-pager", "-o", "cat", "-u", "ocellus")
+
+
+def status(wanted):
+    return until(f"the status {wanted!r}", lambda: wanted in show("StatusText"))
+
+
+def configure(*cameras):
+    CONFIG.write_text(HEAD + "".join(CAMERA.format(name) for name in cameras))
+
+
+def drop_in(text):
+    """A setting of the administrator's."""
+    DROP_INS.mkdir(exist_ok=True)
+    (DROP_INS / "test.conf").write_text(f"[Service]\n{text}\n")
+    run("systemctl", "daemon-reload")
+
+
+def install(package, *options):
+    run("dpkg", "-i", *options, package, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+
+def systemd_version():
+    return int(run("systemctl", "--version").split()[1])
+
+
+# Holds a thread as a debugger does, until this process ends.
+HOLD = """
+import ctypes, sys, time
+seize, interrupt = 0x4206, 0x4207
+ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+for request in (seize, interrupt):
+    if ptrace(request, int(sys.argv[1]), None, None) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+print("held", flush=True)
+time.sleep(1000)
+"""
+
+
+def wedge(thread):
+    """Stops one thread of the daemon, as a driver that never answers does, for as long as what is returned runs."""
+    pid = show("MainPID")
+    for comm in glob.glob(f"/proc/{pid}/task/*/comm"):
+        if pathlib.Path(comm).read_text().strip() == thread:
+            tid = comm.split("/")[4]
+            break
+    else:
+        raise AssertionError(f"there is no thread {thread}")
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, tid], stdout=subprocess.PIPE, text=True)
+    if holder.stdout.readline() != "held\n":
+        raise AssertionError("the thread was not stopped")
+    return holder
+
+
+class Appliance(unittest.TestCase):
+    def test_01_it_installs_and_runs_on_a_bare_machine(self):
+        install(PACKAGE)
+        status("No camera is configured; no broker.")
+        self.assertEqual(run("systemctl", "is-enabled", "ocellus").strip(), "enabled")
+        self.assertIn("No camera is configured: add a table [cameras.NAME]", journal())
+        user = pwd.getpwnam("ocellus")
+        for group in ("video", "render"):
+            self.assertIn("ocellus", grp.getgrnam(group).gr_mem)
+        self.assertEqual(CONFIG.stat().st_mode & 0o777, 0o640)
+        self.assertEqual((CONFIG.stat().st_uid, CONFIG.stat().st_gid), (0, user.pw_gid))
+        self.assertEqual(os.stat("/var/lib/ocellus").st_uid, user.pw_uid)
+        self.assertEqual(os.stat("/etc/ocellus/credentials").st_mode & 0o777, 0o700)
+        run("ocellus", "check")
+        run("bash", "-n", "/usr/share/bash-completion/completions/ocellus")
+
+    def test_02_it_is_closed_as_far_as_it_says(self):
+        run("systemd-analyze", "security", "--threshold=20", "--no-pager", "ocellus.service")
+        verify = ["systemd-analyze", "verify", "--man=no", "ocellus.service"]
+        said = subprocess.run(verify, capture_output=True, text=True).stderr
+        # What this systemd is too old for is in the drop-in beside it.
+        lines = [line for line in said.splitlines() if "Failed to parse service type" not in line]
+        self.assertEqual(lines, [])
+
+    def test_03_ready_is_after_the_warm_up_and_secrets_are_credentials(self):
+        JOB.joinpath("passwords").write_text("node:swordfish\n")
+        run("mosquitto_passwd", "-U", JOB / "passwords")
+        JOB.joinpath("mosquitto.conf").write_text(f"listener 1883 127.0.0.1\npassword_file {JOB}/passwords\nuser root\n")
+        run("mosquitto", "-d", "-c", JOB / "mosquitto.conf")
+        CREDENTIAL.write_text("wrong\n")
+        configure("one")
+        run("systemctl", "restart", "ocellus")
+        self.assertIn("The model is open and warm", journal())
+        status("Cameras: 1 ok;")
+        status("no broker")
+        CREDENTIAL.write_text("swordfish\n")
+        CREDENTIAL.chmod(0o600)
+        run("systemctl", "restart", "ocellus")
+        status("broker connected")
+        self.assertNotIn("swordfish", journal())
+
+    def test_04_a_reload_changes_what_changed(self):
+        pid = show("MainPID")
+        configure("one", "two")
+        run("systemctl", "reload", "ocellus")
+        if systemd_version() >= 253:
+            self.assertIn("Reloaded: 1 added, 0 changed, 0 removed", journal(), "the reload is waited for")
+        until("the reload", lambda: "Reloaded: 1 added, 0 changed, 0 removed" in journal())
+        status("Cameras: 2 ok;")
+        CONFIG.write_text("cameras = 3\n")
+        run("systemctl", "reload", "ocellus")
+        until("the refusal", lambda: "Not reloaded; the configuration before stays in force" in journal())
+        self.assertEqual(show("ActiveState"), "active")
+        status("Cameras: 2 ok;")
+        configure("one", "two")
+        run("systemctl", "reload", "ocellus")
+        self.assertEqual(show("MainPID"), pid)
+
+    def test_05_a_healthy_daemon_feeds_the_watchdog(self):
+        drop_in("WatchdogSec=4\nRestartSec=100ms\nTimeoutAbortSec=2")
+        run("systemctl", "restart", "ocellus")
+        status("Cameras: 2 ok;")
+        fed = {show("WatchdogTimestampMonotonic")}
+        until("signs of life", lambda: fed.add(show("WatchdogTimestampMonotonic")) or len(fed) > 6)
+        self.assertEqual(show("NRestarts"), "0")
+
+    def test_06_a_wedged_thread_gets_it_restarted(self):
+        pid = show("MainPID")
+        with wedge("model-parts") as holder:
+            until("the watchdog", lambda: "Watchdog timeout" in journal())
+            # Who holds a thread of a process must go before the process can.
+            holder.kill()
+        until("the restart", lambda: show("NRestarts") == "1" and show("MainPID") not in (pid, "0"))
+        said = journal()
+        self.assertIn("Watchdog timeout", said)
+        self.assertIn("No progress; systemd will restart the daemon", said)
+        self.assertIn("model parts", said)
+        status("Cameras: 2 ok;")
+        status("broker connected")
+
+    def test_07_a_stopped_process_gets_it_restarted(self):
+        pid = show("MainPID")
+        os.kill(int(pid), signal.SIGSTOP)
+        until("the restart", lambda: show("NRestarts") == "2" and show("MainPID") not in (pid, "0"))
+        status("Cameras: 2 ok;")
+
+    def test_08_what_cannot_start_is_not_tried_for_ever(self):
+        CONFIG.write_text("cameras = 3\n")
+        subprocess.run(["systemctl", "restart", "ocellus"], capture_output=True)
+        until("the end of tries", lambda: show("ActiveState") == "failed")
+        self.assertIn("Start request repeated too quickly", journal())
+        self.assertIn("should be a table", journal(), "the reason is in the journal")
+        configure("one")
+        run("systemctl", "reset-failed", "ocellus")
+        run("systemctl", "start", "ocellus")
+        status("Cameras: 1 ok;")
+
+    def test_09_a_stop_is_clean(self):
+        run("systemctl", "stop", "ocellus")
+        self.assertEqual((show("Result"), show("ExecMainStatus")), ("success", "0"))
+        login = ["-h", "127.0.0.1", "-u", "node", "-P", "swordfish"]
+        said = run("mosquitto_sub", *login, "-t", "ocellus/plant/edge/status", "-C", "1", "-W", "20")
+        self.assertIn('"state":"stopped"', said)
+        user = pwd.getpwnam("ocellus")
+        self.assertEqual(os.stat("/var/lib/ocellus/outbox").st_uid, user.pw_uid)
+        run("systemctl", "start", "ocellus")
+
+    def test_10_an_upgrade_keeps_a_changed_configuration(self):
+        before, pid = CONFIG.read_text(), show("MainPID")
+        install(NEXT, "--force-confdef")
+        self.assertEqual(CONFIG.read_text(), before)
+        self.assertEqual(CONFIG.stat().st_mode & 0o777, 0o640)
+        self.assertIn("# Of the next version.", pathlib.Path(f"{CONFIG}.dpkg-dist").read_text())
+        until("the restart", lambda: show("MainPID") not in (pid, "0"))
+        status("Cameras: 1 ok;")
+        self.assertEqual(CREDENTIAL.read_text(), "swordfish\n")
+
+    def test_11_removed_it_leaves_what_is_the_users(self):
+        before = CONFIG.read_text()
+        run("dpkg", "--remove", "ocellus")
+        self.assertFalse(os.path.exists("/usr/bin/ocellus"))
+        self.assertNotEqual(subprocess.run(["systemctl", "is-active", "--quiet", "ocellus"]).returncode, 0)
+        self.assertFalse((DROP_INS / "before-253.conf").is_symlink())
+        self.assertEqual(CONFIG.read_text(), before)
+        self.assertTrue(os.path.exists("/var/lib/ocellus/outbox"))
+        install(NEXT)
+        self.assertEqual(CONFIG.read_text(), before)
+        status("Cameras: 1 ok;")
+
+    def test_12_purged_it_leaves_nothing_and_comes_back_as_new(self):
+        run("dpkg", "--purge", "ocellus")
+        for path in ("/etc/ocellus", "/var/lib/ocellus", "/var/cache/ocellus", DROP_INS):
+            self.assertFalse(os.path.lexists(path), path)
+        left = run("find", "/etc", "/var", "-name", "*ocellus*", "-not", "-path", "/var/log/*").split()
+        self.assertEqual(left, [])
+        install(PACKAGE)
+        status("No camera is configured")
+        install(NEXT)
+        self.assertIn("# Of the next version.", CONFIG.read_text(), "nobody changed it, so it is the new one")
+        self.assertEqual(CONFIG.stat().st_mode & 0o777, 0o640)
+        status("No camera is configured")
+
+
+if __name__ == "__main__":
+    sys.stderr = sys.stdout
+    unittest.main(failfast=True, verbosity=2)
