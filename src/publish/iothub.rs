@@ -9,7 +9,7 @@
 //! - Desired properties and methods are the commands that MQTT has, with the same answers.
 //!
 //! A hub speaks MQTT 3.1.1, so queue, window and backlog are those of MQTT. Tokens are made here: the
-//! crate `azure_iot_sdk` takes OpenSSL and a version of `subtle` that excludes rustls.
+//! crate `azure_iot_sdk`, which has them too, links OpenSSL with any choice of its features.
 
 mod assignment;
 mod attend;
