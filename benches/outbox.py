@@ -19,24 +19,9 @@ import tempfile
 import threading
 import time
 
-TICKS = os.sysconf("SC_CLK_TCK")
-MOSQUITTO = "/usr/sbin/mosquitto" if os.path.exists("/usr/sbin/mosquitto") else "mosquitto"
+import daemon
+
 WAYS = {"rumqttc": "rumqttc alone", "memory": "outbox off", "outbox": "outbox"}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def percentile(ordered, share):
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 class Subscriber:
@@ -75,11 +60,11 @@ class Subscriber:
 
 
 def measure(options, way, rate, folder):
-    port = free_port()
+    port = daemon.free_port()
     config = pathlib.Path(folder) / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
                       "max_inflight_messages 0\nmax_queued_messages 0\n")
-    broker = subprocess.Popen([MOSQUITTO, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    broker = subprocess.Popen([daemon.MOSQUITTO, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(100):
             with socket.socket() as probe:
@@ -92,7 +77,7 @@ def measure(options, way, rate, folder):
                        "--cameras", str(options.cameras), "--rate", str(rate), "--seconds", str(options.seconds)]
             done = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         heard = subscriber.wait(done["events"])
-        brokers = cpu_seconds(broker.pid)
+        brokers = daemon.cpu_seconds(broker.pid)
     finally:
         broker.kill()
         broker.wait()
@@ -102,8 +87,8 @@ def measure(options, way, rate, folder):
     delays = sorted(delay for delay, _ in heard)
     return {
         "rate": done["events"] / done["seconds"],
-        "p50": 1e3 * percentile(delays, 0.5),
-        "p99": 1e3 * percentile(delays, 0.99),
+        "p50": 1e3 * daemon.percentile(delays, 0.5),
+        "p99": 1e3 * daemon.percentile(delays, 0.99),
         "cores": done["cpu_seconds"] / done["seconds"],
         "cpu_us": 1e6 * done["cpu_seconds"] / done["events"],
         "broker": brokers / done["seconds"],

@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod backoff;
+mod causes;
 pub mod clock;
 pub mod command;
 pub mod config;

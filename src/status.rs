@@ -42,6 +42,14 @@ pub struct NodeStatus {
     pub since: DateTime<Utc>,
 }
 
+impl NodeStatus {
+    /// This daemon's, in a state since then.
+    #[must_use]
+    pub fn of(state: NodeState, since: DateTime<Utc>) -> Self {
+        Self { schema: NODE_SCHEMA.to_owned(), state, version: env!("CARGO_PKG_VERSION").to_owned(), since }
+    }
+}
+
 /// What a camera is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -56,6 +64,23 @@ pub enum CameraState {
     Blind,
     /// Ended or switched off: no more pictures will come.
     Off,
+}
+
+impl CameraState {
+    /// All of them, the best first.
+    pub const ALL: [Self; 5] = [Self::Ok, Self::Connecting, Self::Frozen, Self::Blind, Self::Off];
+
+    /// The word that messages have for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Connecting => "connecting",
+            Self::Frozen => "frozen",
+            Self::Blind => "blind",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// The retained message on `{prefix}/{site}/{node}/{camera}/status`.
@@ -269,13 +294,14 @@ pub struct MqttDiagnosis {
     pub commands: Option<String>,
 }
 
-fn milliseconds<S: Serializer>(t: &DateTime<Utc>, s: S) -> Result<S::Ok, S::Error> {
+/// A time as messages say it.
+pub(crate) fn milliseconds<S: Serializer>(t: &DateTime<Utc>, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(&t.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 // `serialize_with` hands over a reference.
 #[allow(clippy::ref_option)]
-fn optional_milliseconds<S: Serializer>(t: &Option<DateTime<Utc>>, s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn optional_milliseconds<S: Serializer>(t: &Option<DateTime<Utc>>, s: S) -> Result<S::Ok, S::Error> {
     match t {
         Some(t) => milliseconds(t, s),
         None => s.serialize_none(),

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::causes::with_causes;
 use crate::config::{DeviceChoice, PrecisionChoice};
 use crate::model::engine::{Engine, EngineOptions};
 use crate::model::package::{Labels, Package, PackageError};
@@ -161,18 +162,7 @@ impl Failure {
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            // Many errors already quote their cause.
-            if !text.contains(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        Self::new(text)
+        Self::new(with_causes(&error))
     }
 }
 

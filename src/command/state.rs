@@ -1,11 +1,12 @@
 //! How a setting is, as a message: `ocellus.setting/1`.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::refusal::{Refusal, RefusalKind};
+use crate::status::{milliseconds, optional_milliseconds};
 
 /// The `schema` field of [`SettingState`].
 pub const SCHEMA: &str = "ocellus.setting/1";
@@ -60,18 +61,5 @@ impl Refused {
     #[must_use]
     pub fn new(refusal: Refusal, at: DateTime<Utc>) -> Self {
         Self { kind: refusal.kind, reason: refusal.reason, at }
-    }
-}
-
-fn milliseconds<S: Serializer>(t: &DateTime<Utc>, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_str(&t.to_rfc3339_opts(SecondsFormat::Millis, true))
-}
-
-// `serialize_with` hands over a reference.
-#[allow(clippy::ref_option)]
-fn optional_milliseconds<S: Serializer>(t: &Option<DateTime<Utc>>, s: S) -> Result<S::Ok, S::Error> {
-    match t {
-        Some(t) => milliseconds(t, s),
-        None => s.serialize_none(),
     }
 }

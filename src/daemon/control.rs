@@ -13,6 +13,7 @@ use super::standing::Standing;
 use super::{Daemon, DaemonError};
 use crate::command::{self, Book, Command, Order, Refusal, Request, SETTINGS, Setting, SettingState};
 use crate::config::{self, Config, Name, nearest};
+use crate::model::engine::Engine;
 
 /// How long a frame may take that is to be kept: until one comes, and until it is on the disk.
 const SNAPSHOT: Duration = Duration::from_secs(10);
@@ -66,13 +67,10 @@ impl Daemon {
         };
         book.set(camera, configured, setting, self.outlet.clock().wall());
         if book != *self.standing.book() {
-            self.keep(&book)?;
             let standing = self.standing.with(book);
-            if let Err(reason) = self.change(standing) {
-                // What holds is what was before.
-                self.keep(self.standing.book())?;
-                return Err(Refusal::not_now(reason));
-            }
+            let plan = Plan::of(self.standing.config(), standing.config()).map_err(Refusal::not_now)?;
+            // It needs no models that do not run.
+            self.put_in_force(standing, &plan, BTreeMap::new())?;
             let value = setting.value().unwrap_or(Value::Null);
             tracing::info!(%camera, setting = setting.name(), %value, "A setting was commanded.");
         }
@@ -91,12 +89,25 @@ impl Daemon {
         })
     }
 
-    /// Puts something else in force, which needs no models that do not run.
-    fn change(&mut self, standing: Standing) -> Result<(), String> {
-        let plan = Plan::of(self.standing.config(), standing.config())?;
+    /// Puts something else in force. What was commanded is on the disk first, so that it holds over a restart.
+    fn put_in_force(
+        &mut self,
+        standing: Standing,
+        plan: &Plan,
+        engines: BTreeMap<Name, Engine>,
+    ) -> Result<(), Refusal> {
+        let differs = standing.book() != self.standing.book();
+        if differs {
+            self.keep(standing.book())?;
+        }
         let lines = &mut self.lines;
-        tokio::task::block_in_place(|| lines.change(&standing, &plan, BTreeMap::new()))
-            .map_err(|error| error.to_string())?;
+        if let Err(error) = tokio::task::block_in_place(|| lines.change(&standing, plan, engines)) {
+            if differs {
+                // What holds is what was before.
+                self.keep(self.standing.book())?;
+            }
+            return Err(Refusal::not_now(error.to_string()));
+        }
         self.outlet.set_config(&standing.digest());
         self.standing = standing;
         Ok(())
@@ -186,14 +197,8 @@ impl Daemon {
         } else {
             open_engines(&unused).await.map_err(|error| error.to_string())?
         };
-        if standing.book() != self.standing.book() {
-            self.keep(standing.book()).map_err(|refusal| refusal.reason)?;
-        }
-        let lines = &mut self.lines;
-        tokio::task::block_in_place(|| lines.change(&standing, &plan, engines)).map_err(|error| error.to_string())?;
-        self.outlet.set_config(&standing.digest());
-        self.outlet.counts().settle(standing.config());
-        self.standing = standing;
+        self.put_in_force(standing, &plan, engines).map_err(|refusal| refusal.reason)?;
+        self.outlet.counts().settle(self.standing.config());
         self.tell().map_err(|error| error.to_string())?;
         Ok(plan)
     }

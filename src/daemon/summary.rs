@@ -4,22 +4,15 @@ use crate::status::{CameraState, Stats};
 
 /// How the node is, in one line: what `systemctl status` shows.
 pub(super) fn summary(cameras: &[CameraState], stats: &Stats, connected: bool) -> String {
-    const STATES: [(CameraState, &str); 5] = [
-        (CameraState::Ok, "ok"),
-        (CameraState::Connecting, "connecting"),
-        (CameraState::Frozen, "frozen"),
-        (CameraState::Blind, "blind"),
-        (CameraState::Off, "off"),
-    ];
     let broker = if connected { "broker connected" } else { "no broker" };
     if cameras.is_empty() {
         return format!("No camera is configured; {broker}.");
     }
-    let of_state = |(state, name)| match cameras.iter().filter(|camera| **camera == state).count() {
+    let of_state = |state: CameraState| match cameras.iter().filter(|camera| **camera == state).count() {
         0 => None,
-        count => Some(format!("{count} {name}")),
+        count => Some(format!("{count} {}", state.name())),
     };
-    let states: Vec<String> = STATES.into_iter().filter_map(of_state).collect();
+    let states: Vec<String> = CameraState::ALL.into_iter().filter_map(of_state).collect();
     // The sum of nothing is -0.
     let fps = 0.0 + stats.cameras.values().map(|camera| camera.scored_fps).sum::<f64>();
     format!("Cameras: {}; {fps:.1} frames/s scored on {}; {broker}.", states.join(", "), stats.device)

@@ -12,6 +12,7 @@ use object_store::path::Path;
 use serde_json::{Value, json};
 
 use super::azure::Signer;
+use crate::causes::with_causes;
 use crate::evidence::{Evidence, Record};
 
 /// What stands for the version until the client's own is known: the oldest with messages that never expire.
@@ -36,7 +37,7 @@ impl Queue {
     /// What the queue said, for people.
     pub(super) async fn announce(&self, store: &str, item: &Evidence, names: &(Path, Path)) -> Result<(), String> {
         let request = self.request(&event(store, item, names)).await?;
-        let response = self.client.execute(request).await.map_err(|error| describe(&error))?;
+        let response = self.client.execute(request).await.map_err(|error| with_causes(&error))?;
         if response.status().is_success() {
             return Ok(());
         }
@@ -105,19 +106,4 @@ async fn reason(status: http::StatusCode, response: HttpResponse) -> String {
         Some((code, _)) => format!("it answered {status} ({code})"),
         None => format!("it answered {status}"),
     }
-}
-
-/// An error with what caused it.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

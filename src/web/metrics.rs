@@ -22,13 +22,6 @@ use crate::status::{CameraState, Stats};
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Upper bounds of a latency's buckets, seconds.
 const BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-const STATES: [(CameraState, &str); 5] = [
-    (CameraState::Ok, "ok"),
-    (CameraState::Connecting, "connecting"),
-    (CameraState::Frozen, "frozen"),
-    (CameraState::Blind, "blind"),
-    (CameraState::Off, "off"),
-];
 
 /// Who may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,8 +148,8 @@ fn cameras(page: &mut Text, hub: &Hub) {
     page.family("ocellus_camera_state", "gauge", "1 for the state that a camera is in.");
     for (name, camera) in &cameras {
         let now = camera.status().state;
-        for (state, word) in STATES {
-            page.sample("ocellus_camera_state", &[("camera", name), ("state", word)], u8::from(now == state));
+        for state in CameraState::ALL {
+            page.sample("ocellus_camera_state", &[("camera", name), ("state", state.name())], u8::from(now == state));
         }
     }
     page.family(

@@ -106,12 +106,7 @@ impl Link<Hub> {
     }
 
     fn node_status(&self, state: NodeState) -> NodeStatus {
-        NodeStatus {
-            schema: NODE_SCHEMA.to_owned(),
-            state,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            since: self.dialect.clock.wall(),
-        }
+        NodeStatus::of(state, self.dialect.clock.wall())
     }
 
     /// What the hub says for us when we are gone. It has to be a message like others.

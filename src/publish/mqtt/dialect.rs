@@ -13,7 +13,7 @@ use super::link::{Link, MAX_PACKET, encode};
 use super::wire::{Client, Message};
 use crate::clock::Clock;
 use crate::outbox::{Destination, Kind};
-use crate::status::{NODE_SCHEMA, NodeState, NodeStatus};
+use crate::status::{NodeState, NodeStatus};
 
 /// What a peer wants to be sent, and how.
 pub(in crate::publish) trait Dialect: Send + Sync + 'static {
@@ -102,12 +102,7 @@ impl Link<Broker> {
     }
 
     fn node_status(&self, state: NodeState) -> NodeStatus {
-        NodeStatus {
-            schema: NODE_SCHEMA.to_owned(),
-            state,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            since: self.dialect.clock.wall(),
-        }
+        NodeStatus::of(state, self.dialect.clock.wall())
     }
 
     /// What the broker says for us when we are gone.

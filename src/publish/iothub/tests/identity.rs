@@ -5,27 +5,7 @@ use chrono::TimeDelta;
 use super::peer::{GROUP_KEY, HUB, KEY, SCOPE};
 use super::*;
 use crate::clock::ManualClock;
-
-/// What `tracing` writes, for a test to read.
-#[derive(Clone, Default)]
-struct Log(Arc<StdMutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
-    }
-}
+use crate::publish::testing::Log;
 
 fn memory() -> OutboxHandle {
     let outbox = Outbox::in_memory(Arc::new(SystemClock)).expect("started");

@@ -1,9 +1,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 
 use super::*;
-use crate::publish::testing::free_port;
+use crate::publish::testing::{Log, free_port};
 
 /// A broker that knows one user.
 fn broker_with_password(folder: &Path) -> Mosquitto {
@@ -33,27 +32,6 @@ fn the_right_password_opens() {
         assert_eq!(close(&runtime, mqtt), 0);
         let wrong = MqttConfig { version, ..with_password(&broker, "hunter3") };
         assert_eq!(refusal(&runtime, &wrong), "the broker refuses our user name, password or certificate");
-    }
-}
-
-/// What `tracing` writes, for a test to read.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
     }
 }
 
