@@ -11,6 +11,7 @@ mod doctor;
 mod eval;
 mod evidence;
 mod heads;
+mod helm;
 mod iothub;
 mod onnx;
 mod outbox;
