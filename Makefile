@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build deb demo test test-deb test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-outbox bench-kills bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build deb container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-outbox bench-kills bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -36,6 +36,13 @@ deb: build ## the Debian package, for this machine's architecture
 test-deb: deb ## install, supervise, upgrade and remove the package in a container with systemd (a minute; root)
 	@scripts/setup nspawn
 	scripts/test-deb
+
+container: build ## the container image, with podman or docker, for this machine's architecture
+	scripts/container
+
+test-container: build ## build the container image from Debian's packages, and run it without rights (minutes; root)
+	@scripts/setup container
+	scripts/test-container
 
 test-gpu: setup-test ## run the models on whatever Vulkan device there is, software ones included
 	cargo test $(CARGO_PROFILE) --locked --workspace -- --ignored gpu

@@ -193,6 +193,7 @@ impl Daemon {
             None => None,
         };
         warn_of_the_forgotten(config, &outbox.handle()).await;
+        let watched = Arc::clone(&hub);
         let outputs = Outputs {
             mqtt: mqtt.handle(),
             iothub: iothub.as_ref().map(IotHub::handle),
@@ -210,7 +211,8 @@ impl Daemon {
 
         let mut lines = Lines::new(Arc::clone(&outlet), clock);
         lines.start(&standing, engines)?;
-        tokio::spawn(systemd::feed_watchdog(lines.pulses(), stopped.clone()));
+        let told = move |stuck| watched.stuck(stuck);
+        tokio::spawn(systemd::feed_watchdog(lines.pulses(), told, stopped.clone()));
         let stats = tokio::spawn(publish_stats(Arc::clone(&outlet), stopped));
         let heard = file("heard.json");
         let mut daemon = Self {

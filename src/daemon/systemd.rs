@@ -20,6 +20,8 @@ use super::pulse::Pulses;
 const WARM_UP_STEP: Duration = Duration::from_secs(600);
 /// The watchdog is looked after so many times in its interval.
 const LOOKS: u32 = 4;
+/// How long a thread may make no progress where no manager says so, as in a container: what the packaged unit says.
+const UNWATCHED: Duration = Duration::from_secs(60);
 
 /// Where messages go, if anywhere.
 #[derive(Debug)]
@@ -110,11 +112,26 @@ fn watchdog(usec: Option<&str>, pid: Option<&str>, own_pid: u32) -> Option<Durat
 }
 
 /// Gives systemd its signs of life until the daemon stops: one whenever *every* pulse has beaten since the one before.
-/// A thread that is stuck, in a driver or anywhere else, so gets the service restarted, once `WatchdogSec=` is over.
-pub(super) async fn feed_watchdog(pulses: Arc<Pulses>, mut stopped: watch::Receiver<bool>) {
+/// A thread that is stuck, in a driver or anywhere else, so gets the service restarted, once `WatchdogSec=` is over; in a
+/// container it is `/healthz`, by `told`, that gets it restarted.
+pub(super) async fn feed_watchdog(pulses: Arc<Pulses>, told: impl Fn(String), stopped: watch::Receiver<bool>) {
     let set = |key| std::env::var(key).ok();
     let (usec, pid) = (set("WATCHDOG_USEC"), set("WATCHDOG_PID"));
-    let Some(interval) = watchdog(usec.as_deref(), pid.as_deref(), std::process::id()) else { return };
+    let watched = watchdog(usec.as_deref(), pid.as_deref(), std::process::id());
+    let consequence = match watched {
+        Some(_) => "systemd will restart the daemon if it stays so.",
+        None => "/healthz says so until it gets on.",
+    };
+    watch_progress(&pulses, watched.unwrap_or(UNWATCHED), consequence, told, stopped).await;
+}
+
+async fn watch_progress(
+    pulses: &Pulses,
+    interval: Duration,
+    consequence: &str,
+    told: impl Fn(String),
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut tick = tokio::time::interval(interval / LOOKS);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut missed = 0;
@@ -127,13 +144,17 @@ pub(super) async fn feed_watchdog(pulses: Arc<Pulses>, mut stopped: watch::Recei
         let stuck = pulses.missing();
         if stuck.is_empty() {
             say("WATCHDOG=1");
+            if missed >= LOOKS / 2 {
+                told(String::new());
+            }
             missed = 0;
             continue;
         }
         missed += 1;
         if missed == LOOKS / 2 {
             let stuck = stuck.join(", ");
-            tracing::error!(stuck, "No progress; systemd will restart the daemon if it stays so.");
+            tracing::error!(stuck, "No progress; {consequence}");
+            told(stuck);
         }
     }
 }
@@ -190,6 +211,25 @@ mod tests {
         assert_eq!(status_message("two\nlines\r"), "STATUS=two lines ");
         let at = rustix::time::Timespec { tv_sec: 12, tv_nsec: 345_678_901 };
         assert_eq!(reloading_at(at), "RELOADING=1\nMONOTONIC_USEC=12345678");
+    }
+
+    #[tokio::test]
+    async fn what_is_stuck_is_told_until_it_gets_on() {
+        let pulses = Arc::new(Pulses::default());
+        let model = pulses.add("model parts");
+        let (stop, stopped) = watch::channel(false);
+        let (heard, mut hear) = tokio::sync::mpsc::unbounded_channel();
+        let watching = Arc::clone(&pulses);
+        let told = move |stuck| heard.send(stuck).unwrap();
+        let watch = tokio::spawn(async move {
+            watch_progress(&watching, Duration::from_millis(40), "it is told.", told, stopped).await;
+        });
+        assert_eq!(hear.recv().await.unwrap(), "model parts");
+        model.beat();
+        assert_eq!(hear.recv().await.unwrap(), "", "it got on");
+        assert_eq!(hear.recv().await.unwrap(), "model parts", "and is stuck again");
+        drop(stop);
+        watch.await.unwrap();
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::publish::{Step, reach};
 const CHECK: &str = "broker";
 
 pub(super) async fn examine(config: &Config) -> Finding {
+    if !config.mqtt.enabled {
+        return Finding::ok(CHECK, "there is to be none: `enabled = false` in [mqtt]");
+    }
     match reach(&config.mqtt, &config.site, &config.node).await {
         Ok(broker) => Finding::ok(CHECK, format!("{broker} lets us in")),
         Err(failure) => Finding::error(CHECK, failure.to_string(), fix(failure.step)),
@@ -37,6 +40,12 @@ mod tests {
     fn examined(mqtt: &str) -> Finding {
         let config = parse(&format!("[mqtt]\n{mqtt}\n")).unwrap();
         crate::daemon::runtime().unwrap().block_on(examine(&config))
+    }
+
+    #[test]
+    fn where_there_is_to_be_none_none_is_missed() {
+        let found = examined("enabled = false\nurl = \"mqtt://127.0.0.1:1\"");
+        assert_eq!(found.verdict, Verdict::Ok, "{found:?}");
     }
 
     #[test]

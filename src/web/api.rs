@@ -83,6 +83,14 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Whether it gets on: what is stuck is for whoever restarts it.
+pub(super) async fn healthy(extract::State(app): extract::State<App>) -> Result<&'static str, ApiError> {
+    match app.hub.stuck_now() {
+        stuck if stuck.is_empty() => Ok("ok\n"),
+        stuck => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("no progress: {stuck}"))),
+    }
+}
+
 /// Whether there is anything to see: statistics come once everything has started, and while it runs.
 pub(super) async fn ready(extract::State(app): extract::State<App>) -> Result<&'static str, ApiError> {
     match app.hub.newest_stats() {

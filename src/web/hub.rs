@@ -81,6 +81,8 @@ pub struct Hub {
     started: Instant,
     stats: Mutex<Option<Arc<Stats>>>,
     mqtt: Mutex<MqttLink>,
+    /// What makes no progress, in words; empty while all does.
+    stuck: Mutex<String>,
 }
 
 impl Hub {
@@ -99,6 +101,7 @@ impl Hub {
             clock,
             stats: Mutex::default(),
             mqtt: Mutex::default(),
+            stuck: Mutex::default(),
         }
     }
 
@@ -164,6 +167,15 @@ impl Hub {
     /// Takes the state of the connection to the broker.
     pub fn mqtt(&self, link: MqttLink) {
         *lock(&self.mqtt) = link;
+    }
+
+    /// Takes what makes no progress, in words: the node is not healthy until this is empty again.
+    pub fn stuck(&self, what: String) {
+        *lock(&self.stuck) = what;
+    }
+
+    pub(super) fn stuck_now(&self) -> String {
+        lock(&self.stuck).clone()
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {

@@ -7,7 +7,7 @@
 //! | route | what |
 //! |---|---|
 //! | `/` | the page |
-//! | `/healthz` | `ok` while the server runs |
+//! | `/healthz` | `ok` while everything gets on; 503 and the reason once a model is stuck |
 //! | `/readyz` | `ok` once models are warm and cameras started |
 //! | `/metrics` | for Prometheus; beyond this machine with a token only |
 //! | `/api/state` | the node and its cameras, as JSON ([`api::State`]) |
@@ -171,7 +171,7 @@ fn router(app: App, ip: IpAddr) -> Router {
         .route("/format.js", get(assets::format_script))
         .route("/live.js", get(assets::live_script))
         .route("/favicon.svg", get(assets::icon))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(api::healthy))
         .route("/readyz", get(api::ready))
         .route("/metrics", get(metrics::metrics))
         .route("/api/state", get(api::state))

@@ -144,6 +144,18 @@ async fn beyond_this_machine_there_are_none_without_a_token() {
 }
 
 #[tokio::test]
+async fn it_is_healthy_while_everything_gets_on() {
+    let page = Page::serve().await;
+    page.hub.stuck("model parts".to_owned());
+    let answer = get(page.address, "/healthz").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json().await["error"], "no progress: model parts");
+    page.hub.stuck(String::new());
+    assert_eq!(get(page.address, "/healthz").await.status, 200);
+    page.stop().await;
+}
+
+#[tokio::test]
 async fn ready_comes_with_the_first_statistics() {
     let page = Page::serve().await;
     assert_eq!(get(page.address, "/readyz").await.status, 503);
