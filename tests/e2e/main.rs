@@ -10,6 +10,7 @@ mod disk;
 mod doctor;
 mod eval;
 mod evidence;
+mod guide;
 mod heads;
 mod helm;
 mod iothub;
