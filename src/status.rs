@@ -227,11 +227,27 @@ pub struct Stats {
     pub evidence_dropped: u64,
     /// Frames worth keeping that the policy lets nothing of go, since the start.
     pub evidence_withheld: u64,
+    /// What became of frames that were worth keeping, since the start, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence_reasons: BTreeMap<String, ReasonStats>,
     /// The outbox.
     pub outbox: OutboxStats,
     /// The connection to Azure IoT Hub, where there is to be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iothub: Option<HubLink>,
+}
+
+/// What became of frames that were worth keeping for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ReasonStats {
+    /// Frames that were picked.
+    pub picked: u64,
+    /// Frames that were not, because they show what was kept already.
+    pub repeated: u64,
+    /// Frames that were not, by the quota that was used up: `minute`, `hour` or `day` of their camera, and `node-minute`,
+    /// `node-hour` or `node-day` of all together.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// The `schema` field of [`Diagnosis`].

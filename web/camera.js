@@ -37,11 +37,17 @@ function fill(list, items, key, make, update) {
 
 /** Why a frame was kept, in words. */
 export function reason(kept) {
-  const { kind, label, score, change } = kept.reason;
+  const { kind, label, score, change, second, rule, what } = kept.reason;
   if (kind === "band") return { label: `${label} ${format.percent(score)}`, short: "unsure", why: "The model was unsure" };
+  if (kind === "margin") return { label, short: "torn", why: `As likely ${second}` };
+  if (kind === "rare") return { label, short: "rare", why: "Hardly ever seen here" };
+  if (kind === "rule") return { label, short: rule, why: `It ${what} ${rule}` };
+  if (kind === "novel") return { label: "", short: "new", why: "Unlike what was kept" };
+  if (kind === "random") return { label: "", short: "by chance", why: "Drawn by chance" };
   if (kind === "operator") return { label: "", short: "asked for", why: "Somebody asked for it" };
   if (kind !== "flicker") return { label: label ?? "", short: kind, why: kind };
   if (change === "vanished") return { label, short: "vanished", why: "Missing in this one frame" };
+  if (change === "relabelled") return { label, short: "relabelled", why: "Something else in this one frame" };
   return { label, short: "appeared", why: "There in this one frame only" };
 }
 

@@ -11,7 +11,7 @@ use crate::camera::sim::{KINDS, LABELS};
 use crate::camera::source::Source;
 use crate::config::{
     Anchor, CameraConfig, Config, ConfigFile, DeviceChoice, EvidenceConfig, LineConfig, Loaded, ModelConfig,
-    MqttConfig, Name, OutboxConfig, PrivacyConfig, ShipConfig, TrackConfig, WebConfig,
+    MqttConfig, Name, OutboxConfig, PrivacyConfig, TrackConfig, WebConfig,
 };
 use crate::daemon::{self, Daemon};
 use crate::event::Direction;
@@ -109,14 +109,8 @@ impl Demo {
             web: Some(WebConfig { listen: web, ..WebConfig::default() }),
             models: [(Name::near("model"), model)].into(),
             cameras: cameras.into_iter().collect(),
-            evidence: Some(EvidenceConfig {
-                // The store adds a folder `evidence` of its own.
-                store: dir.display().to_string(),
-                band: [0.3, 0.6],
-                flicker: true,
-                per_minute: 6,
-                ship: ShipConfig::default(),
-            }),
+            // The store adds a folder `evidence` of its own.
+            evidence: Some(EvidenceConfig::at(dir.display().to_string())),
             privacy: PrivacyConfig::default(),
             outbox: OutboxConfig { path: Some(dir.join(format!("outbox-{mqtt_port}"))), ..OutboxConfig::default() },
         };

@@ -1,7 +1,8 @@
 //! `ocellus replay`: recorded frames through a camera's model, tracks, zones and lines, the same each time.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
@@ -10,13 +11,16 @@ use super::check::DEFAULT_CONFIG;
 use super::detect::wrong_source;
 use super::{Failure, print, progress};
 use crate::camera::source::Source;
+use crate::clock::{Clock, ManualClock};
 use crate::config::{self, CameraConfig, DeviceChoice, Loaded, Name};
 use crate::daemon::{self, model_of};
-use crate::detection::{Detections, FrameRef, Latency, SCHEMA};
+use crate::detection::{Detections, FrameRef, Latency, SCHEMA, Scored};
 use crate::event::{Count, Event};
-use crate::frame::Image;
+use crate::evidence::{Evidence, Selector};
+use crate::frame::{Frame, Image};
 use crate::model::engine::{Engine, EngineOptions, Outcome};
 use crate::scene::{Ids, Scene, unknown_labels};
+use crate::status::CameraState;
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
@@ -41,6 +45,9 @@ pub(super) struct Replay {
     /// Print the detections of each frame too, with tracks and zones
     #[arg(long)]
     detections: bool,
+    /// Print the record of each frame that would be kept too, by the table [evidence] of the configuration
+    #[arg(long)]
+    evidence: bool,
     /// A clip, a picture, a directory, or any other source
     #[arg(value_name = "INPUT")]
     input: String,
@@ -59,9 +66,10 @@ impl Replay {
         }
         let (track, ids) = (camera.track.clone().unwrap_or_default(), Ids::seeded(self.seed));
         let Some(scene) = Scene::new(Some(&track), &camera.zones, &camera.lines, ids) else { return Ok(()) };
+        let selection = self.selection(&loaded)?;
         // The scene's ids and those of the detections must not depend on each other.
-        let mut tape =
-            Tape { replay: &self, loaded: &loaded, camera: name, scene, ids: Ids::seeded(!self.seed), seq: 0 };
+        let ids = Ids::seeded(!self.seed);
+        let mut tape = Tape { replay: &self, loaded: &loaded, camera: name, scene, selection, ids, seq: 0 };
         tape.play(&source, &mut engine)?;
         tape.end()
     }
@@ -82,6 +90,18 @@ impl Replay {
         }
     }
 
+    fn selection(&self, loaded: &Loaded) -> Result<Option<Selection>, Failure> {
+        if !self.evidence {
+            return Ok(None);
+        }
+        let Some(settings) = &loaded.config.evidence else {
+            return Err(Failure::new(format!("{} has no table [evidence]", self.config.display())));
+        };
+        let clock = ManualClock::new(self.start);
+        let selector = Selector::new(settings, Arc::new(clock.clone()));
+        Ok(Some(Selection { selector, clock, started: Instant::now(), ids: Ids::seeded(self.seed.rotate_left(32)) }))
+    }
+
     fn engine(&self, loaded: &Loaded, name: &Name, camera: &CameraConfig) -> Result<Engine, Failure> {
         let config = &loaded.config;
         let model = model_of(config, camera).and_then(|model| config.models.get_key_value(&**model));
@@ -97,12 +117,22 @@ impl Replay {
     }
 }
 
+/// What picks evidence, on the time of the frames.
+struct Selection {
+    selector: Selector,
+    clock: ManualClock,
+    started: Instant,
+    ids: Ids,
+}
+
 /// What is replayed.
 struct Tape<'a> {
     replay: &'a Replay,
     loaded: &'a Loaded,
     camera: &'a Name,
     scene: Scene,
+    /// What picks evidence, where that is asked for.
+    selection: Option<Selection>,
     ids: Ids,
     /// Number of the next frame.
     seq: u64,
@@ -156,7 +186,24 @@ impl Tape<'_> {
         if self.replay.detections {
             print(&serde_json::to_string(&step.detections)?)?;
         }
-        tell(&step.events, &step.counts)
+        tell(&step.events, &step.counts)?;
+        self.keep(at, image, step.detections, &step.events)
+    }
+
+    /// Prints the records of the frames that would be kept.
+    fn keep(&mut self, at: Duration, image: &Image, seen: Detections, events: &[Event]) -> Result<(), Failure> {
+        let Some(Selection { selector, clock, started, ids }) = &mut self.selection else { return Ok(()) };
+        let captured = *started + at;
+        clock.advance(captured.saturating_duration_since(clock.monotonic()));
+        let FrameRef { seq, captured_at, .. } = seen.frame;
+        let camera: Arc<str> = seen.camera.as_str().into();
+        let frame = Frame { camera, seq, captured_at, captured, state: CameraState::Ok, image: image.clone() };
+        for pick in selector.select(&Scored { frame, detections: Arc::new(seen) }, events) {
+            let id = ids.next(pick.scored.frame.captured_at).to_string();
+            let record = Evidence::assemble(&id, &pick, None, None).map_err(|error| Failure::new(error.to_string()))?;
+            print(&String::from_utf8_lossy(&record.json))?;
+        }
+        Ok(())
     }
 
     fn end(mut self) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! What the types can't say: values in range, references that lead somewhere.
 
+mod evidence;
 mod privacy;
 mod scene;
 mod ship;
@@ -45,7 +46,7 @@ pub(super) fn check(config: &Config, document: &DeTable<'_>, found: &mut Vec<(us
     check_mqtt(config, &mut wrong);
     check_iothub(config, &mut wrong);
     check_web(config, &mut wrong);
-    check_evidence(config, &mut wrong);
+    evidence::check(config, &mut wrong);
     check_outbox(config, &mut wrong);
     privacy::check(config, &mut wrong);
     ship::check(config, &mut wrong);
@@ -318,20 +319,6 @@ fn check_iothub(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
     }
     if let Err((key, error)) = iothub::check(iothub) {
         wrong(&[&["iothub"], key].concat(), error.to_string());
-    }
-}
-
-fn check_evidence(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
-    let Some(evidence) = &config.evidence else { return };
-    let [low, high] = evidence.band;
-    if !(0.0 <= low && low <= high && high <= 1.0) {
-        wrong(&["evidence", "band"], "`band` is [low, high], both from 0 to 1, low first".to_owned());
-    }
-    if evidence.per_minute == 0 || evidence.per_minute > 6000 {
-        wrong(&["evidence", "per_minute"], "`per_minute` is from 1 to 6000".to_owned());
-    }
-    if let Err(error) = crate::ship::store::check(&evidence.store) {
-        wrong(&["evidence", "store"], error.to_string());
     }
 }
 

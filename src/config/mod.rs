@@ -4,6 +4,7 @@
 
 mod camera;
 mod check;
+mod evidence;
 mod hours;
 mod iothub;
 mod load;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::secret::SecretPlace;
 
 pub use self::camera::{CameraConfig, HwAccel, QueueChoice, Transport, TrustConfig};
+pub use self::evidence::{EvidenceConfig, NodeQuota};
 pub use self::hours::Hours;
 pub use self::iothub::{DpsConfig, HubMessage, IotHubConfig};
 pub use self::load::{ConfigError, ConfigFile, Loaded, Mistake, load, parse};
@@ -146,27 +148,6 @@ pub struct ModelConfig {
     pub memory_mib: Option<u64>,
 }
 
-/// Which frames are worth learning from, and where they are kept.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvidenceConfig {
-    /// A directory, or a URL: `file:///path`, `az://container/path`, `s3://bucket/path`.
-    /// Credentials come from the environment (`AZURE_STORAGE_…`, `AWS_…`), never from this file.
-    pub store: String,
-    /// A detection whose score lies in this band, `[low, high]`, both 0..=1, makes its frame worth keeping.
-    #[serde(default = "default_band")]
-    pub band: [f32; 2],
-    /// Keep frames in which an object appears or vanishes for a single frame.
-    #[serde(default = "yes")]
-    pub flicker: bool,
-    /// Most frames kept a minute and camera, 1 to 6000.
-    #[serde(default = "default_per_minute")]
-    pub per_minute: u32,
-    /// How it gets to a store that is elsewhere.
-    #[serde(default)]
-    pub ship: ShipConfig,
-}
-
 /// Where events and evidence wait until they are delivered.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -220,16 +201,4 @@ fn default_node() -> Name {
 
 fn default_batch() -> usize {
     8
-}
-
-fn default_band() -> [f32; 2] {
-    [0.3, 0.6]
-}
-
-fn default_per_minute() -> u32 {
-    6
-}
-
-fn yes() -> bool {
-    true
 }

@@ -63,11 +63,24 @@ fn everything_arrives() {
         source = "sim:conveyor?seed=1&fps=10"
         model = "m"
         fps = 2.5
+        [[cameras.line3.lines]]
+        name = "exit"
+        points = [[0, 0], [0, 1]]
         [evidence]
         store = "az://container/path"
         band = [0.1, 0.2]
+        margin = 0.25
         flicker = false
+        novelty = false
+        rare = 0.5
+        random = 0.01
+        seed = 7
+        rules = ["exit"]
         per_minute = 9
+        per_hour = 99
+        per_day = 999
+        [evidence.node]
+        per_minute = 18
         [privacy]
         audit = "/var/log/ocellus"
         [privacy.faces]
@@ -102,7 +115,11 @@ fn everything_arrives() {
     let faces = config.privacy.faces.as_ref().expect("there is a table");
     assert_eq!((faces.score, faces.tiles, faces.margin), (None, 2, 0.1));
     let evidence = config.evidence.expect("there is a table");
-    assert_eq!((evidence.band, evidence.flicker, evidence.per_minute), ([0.1, 0.2], false, 9));
+    assert_eq!((evidence.band, evidence.margin, evidence.rare), ([0.1, 0.2], 0.25, 0.5));
+    assert_eq!((evidence.flicker, evidence.novelty, evidence.random, evidence.seed), (false, false, 0.01, 7));
+    assert_eq!((&*evidence.rules[0], evidence.rules.len()), ("exit", 1));
+    assert_eq!((evidence.per_minute, evidence.per_hour, evidence.per_day), (9, Some(99), Some(999)));
+    assert_eq!(evidence.node, NodeQuota { per_minute: Some(18), ..NodeQuota::default() });
 }
 
 #[test]

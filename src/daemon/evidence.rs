@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::DaemonError;
 use crate::clock::Clock;
 use crate::config::{Config, EvidenceConfig};
-use crate::evidence::{Evidence, Gate, Keeper, KeeperHandle, Open};
+use crate::evidence::{Evidence, Gate, Keeper, KeeperHandle, Notebook, Open};
 use crate::outbox::OutboxHandle;
 use crate::privacy::Guard;
 use crate::ship::store::is_off_site;
@@ -21,7 +21,7 @@ pub(super) struct EvidenceLine {
 impl EvidenceLine {
     pub(super) fn start(
         config: &Config,
-        settings: &EvidenceConfig,
+        (settings, notebook): (&EvidenceConfig, Notebook),
         outbox: &OutboxHandle,
         hub: &Arc<Hub>,
         clock: &Arc<dyn Clock>,
@@ -30,7 +30,7 @@ impl EvidenceLine {
         let sink = ShownStore { store: Store::open_by(&settings.store, &settings.ship)?, hub: Arc::clone(hub) };
         let timetable = Timetable { hours: settings.ship.hours.clone(), clock: Arc::clone(clock) };
         let courier = Courier::start_within(timetable, outbox.clone(), sink);
-        let keeper = Keeper::start_behind(gate, settings, Inlet(outbox.clone()), Arc::clone(clock));
+        let keeper = Keeper::start_behind(gate, notebook, settings, Inlet(outbox.clone()), Arc::clone(clock));
         Ok(Self { keeper, courier })
     }
 

@@ -49,6 +49,7 @@ use self::standing::Standing;
 use crate::clock::{Clock, SystemClock};
 use crate::command::{self, Book, Commander, Orders};
 use crate::config::{Config, ConfigError, Loaded};
+use crate::evidence::Notebook;
 use crate::model::engine::EngineError;
 use crate::outbox::{Destination, Outbox, OutboxHandle};
 use crate::publish::{Durable, IotHub, IotHubError, Mqtt, MqttError};
@@ -182,7 +183,10 @@ impl Daemon {
         let folder = if config.outbox.enabled { Some(config.outbox.folder()?) } else { None };
         let file = |name| StateFile::of(folder.as_deref(), name);
         let evidence = match &config.evidence {
-            Some(settings) => Some(EvidenceLine::start(config, settings, &outbox.handle(), &hub, &clock)?),
+            Some(settings) => {
+                let notebook = Notebook::of(folder.as_deref());
+                Some(EvidenceLine::start(config, (settings, notebook), &outbox.handle(), &hub, &clock)?)
+            }
             None => None,
         };
         let durable = || Durable { outbox: outbox.handle(), backlog_rate: config.outbox.backlog_rate };

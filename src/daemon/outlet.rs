@@ -146,21 +146,21 @@ impl Outlet {
         if let Some(iothub) = &self.outputs.iothub {
             iothub.detections(&scored.detections);
         }
-        self.happened(camera, events, &counts);
+        self.happened(camera, &events, &counts);
         drop(scene);
         self.outputs.hub.scored(&scored);
         if let Some((evidence, _)) = &self.outputs.evidence {
             self.keep_for_operator(camera, evidence, &scored);
-            evidence.offer(&scored);
+            evidence.offer(&scored, &events);
         }
     }
 
     /// Sends off what happened before a camera, and the counts that changed by it.
-    fn happened(&self, camera: &Name, events: Vec<Event>, counts: &[Count]) {
+    fn happened(&self, camera: &Name, events: &[Event], counts: &[Count]) {
         if let Some(entry) = self.lock().get_mut(camera) {
             entry.meter.happened(events.len());
         }
-        for event in &events {
+        for event in events {
             self.outputs.mqtt.event(event);
             if let Some(iothub) = &self.outputs.iothub {
                 iothub.event(event);
@@ -186,7 +186,7 @@ impl Outlet {
         if let Some(shared) = shared {
             let mut scene = shared.lock();
             let (events, counts) = scene.finish();
-            self.happened(camera, events, &counts);
+            self.happened(camera, &events, &counts);
         }
     }
 
@@ -303,6 +303,7 @@ impl Outlet {
             evidence_kept: kept,
             evidence_dropped: lost,
             evidence_withheld: evidence.map_or(0, |(keeper, _)| keeper.withheld()),
+            evidence_reasons: evidence.map(|(keeper, _)| keeper.reasons()).unwrap_or_default(),
             outbox: outbox_stats(&self.outputs.outbox.status()),
             iothub: self.outputs.iothub.as_ref().map(hub_link),
         };

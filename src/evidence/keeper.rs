@@ -4,9 +4,10 @@
 //! engine's thread, and waits as JPEG on a larger shelf for the sink. Full shelves lose the least valuable,
 //! which is counted. In the daemon the sink is the outbox, which takes what comes and does all further waiting.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -14,13 +15,17 @@ use tokio::task::JoinSet;
 use ulid::Ulid;
 
 use super::gate::{Gate, Open};
+use super::memory::{Due, Notebook};
+use super::reason::Reason;
 use super::record::Evidence;
-use super::select::{Pick, Reason, Selector};
+use super::select::{Pick, Selector};
 use super::shelf::Shelf;
 use crate::clock::Clock;
 use crate::config::EvidenceConfig;
 use crate::detection::Scored;
+use crate::event::Event;
 use crate::ship::Sink;
+use crate::status::ReasonStats;
 
 /// Frames that may wait to be compressed. They hold their pixels, megabytes each.
 const RAW: usize = 4;
@@ -49,6 +54,7 @@ struct Picked {
 
 struct Shared {
     selector: Mutex<Selector>,
+    notebook: Notebook,
     clock: Arc<dyn Clock>,
     raw: Shelf<Picked>,
     compressed: Shelf<(Evidence, Vec<Asked>)>,
@@ -62,14 +68,21 @@ impl Keeper {
     /// Starts the work in the background. To be called within a tokio runtime.
     #[must_use]
     pub fn start<S: Sink>(config: &EvidenceConfig, sink: S, clock: Arc<dyn Clock>) -> Self {
-        Self::start_behind(Arc::new(Open), config, sink, clock)
+        Self::start_behind(Arc::new(Open), Notebook::default(), config, sink, clock)
     }
 
-    /// As [`start`](Self::start), with a gate that decides what of a frame is kept.
+    /// As [`start`](Self::start), with a gate that decides what of a frame is kept, and what lasts over restarts.
     #[must_use]
-    pub fn start_behind<S: Sink>(gate: Arc<dyn Gate>, config: &EvidenceConfig, sink: S, clock: Arc<dyn Clock>) -> Self {
+    pub fn start_behind<S: Sink>(
+        gate: Arc<dyn Gate>,
+        notebook: Notebook,
+        config: &EvidenceConfig,
+        sink: S,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let shared = Arc::new(Shared {
-            selector: Mutex::new(Selector::new(config, Arc::clone(&clock))),
+            selector: Mutex::new(notebook.selector(config, Arc::clone(&clock))),
+            notebook,
             clock,
             raw: Shelf::new(RAW),
             compressed: Shelf::new(COMPRESSED),
@@ -104,13 +117,10 @@ impl Keeper {
 }
 
 impl KeeperHandle {
-    /// Looks at a scored frame, and keeps it if it is worth it. Never waits.
-    pub fn offer(&self, scored: &Scored) {
-        let pick = {
-            let mut selector = self.0.selector.lock().unwrap_or_else(PoisonError::into_inner);
-            selector.select(scored)
-        };
-        if let Some(pick) = pick {
+    /// Looks at a scored frame and what happened in it, and keeps it if it is worth it. Never waits.
+    pub fn offer(&self, scored: &Scored, events: &[Event]) {
+        let picks = self.0.selector().select(scored, events);
+        for pick in picks {
             self.0.put(pick.value, Picked { pick, asked: Vec::new() });
         }
     }
@@ -118,9 +128,16 @@ impl KeeperHandle {
     /// Keeps a frame that somebody asked for, whatever the limits say. Never waits; those who asked hear its id when it
     /// is kept for good, or why it is not.
     pub fn keep(&self, scored: &Scored, asked: Vec<Asked>) {
+        self.0.selector().note_request(scored);
         let pick = Pick { reason: Reason::Operator, value: 1.0, scored: scored.clone() };
         // Others give way.
         self.0.put(f32::INFINITY, Picked { pick, asked });
+    }
+
+    /// What became of frames that were worth keeping, by reason, since the start.
+    #[must_use]
+    pub fn reasons(&self) -> BTreeMap<String, ReasonStats> {
+        self.0.selector().counts()
     }
 
     /// Items that the sink has taken, since the start.
@@ -155,6 +172,23 @@ impl fmt::Debug for KeeperHandle {
 }
 
 impl Shared {
+    fn selector(&self) -> MutexGuard<'_, Selector> {
+        self.selector.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what must be known of a frame before it is kept.
+    fn write(&self) {
+        let news = self.selector().unsaved();
+        if let Some(memory) = news {
+            self.notebook.write(&memory);
+        }
+    }
+
+    fn write_looks(&self) {
+        let looks = self.selector().looks();
+        self.notebook.write_looks(&looks);
+    }
+
     fn put(&self, worth: f32, picked: Picked) {
         self.picked.fetch_add(1, Ordering::Relaxed);
         if let Some(lost) = self.raw.push(worth, picked) {
@@ -190,10 +224,19 @@ fn tell(asked: Vec<Asked>, outcome: &Result<String, String>) {
 }
 
 async fn compress(shared: Arc<Shared>, gate: Arc<dyn Gate>) {
+    let mut looks = Due::new(shared.clock.monotonic());
     while let Some((worth, Picked { pick, asked })) = shared.raw.pop().await {
         let id = shared.new_id();
-        let gate = Arc::clone(&gate);
-        let passed = tokio::task::spawn_blocking(move || gate.pass(&id, &pick)).await;
+        let (gate, here) = (Arc::clone(&gate), Arc::clone(&shared));
+        let due = looks.is_now(shared.clock.monotonic());
+        let passed = tokio::task::spawn_blocking(move || {
+            here.write();
+            if due {
+                here.write_looks();
+            }
+            gate.pass(&id, &pick)
+        })
+        .await;
         let error = match passed {
             Ok(Ok(None)) => {
                 shared.withheld.fetch_add(1, Ordering::Relaxed);
@@ -213,6 +256,13 @@ async fn compress(shared: Arc<Shared>, gate: Arc<dyn Gate>) {
         tracing::error!(%error, "A frame worth keeping can't be kept.");
     }
     shared.compressed.close();
+    let written = tokio::task::spawn_blocking(move || {
+        shared.write();
+        shared.write_looks();
+    });
+    if written.await.is_err() {
+        tracing::error!("What was kept can't be noted.");
+    }
 }
 
 async fn store<S: Sink>(shared: Arc<Shared>, sink: S) {

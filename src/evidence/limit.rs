@@ -1,45 +1,105 @@
-//! How many frames of one camera are kept.
+//! How many frames are kept in a minute, an hour or a day.
 //!
-//! Two limits together: never more than `per_minute` in any minute, and a token bucket that holds a quarter of
-//! that, so that one burst leaves room for what the rest of the minute brings.
+//! Two limits together: never more than so many in any span of that length, and a token bucket that holds a quarter of
+//! that, so that one burst leaves room for what the rest of the span brings. Times are milliseconds on a clock that goes
+//! on over restarts.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
-const MINUTE: Duration = Duration::from_secs(60);
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug)]
-pub(super) struct Limiter {
-    per_minute: u32,
-    burst: f64,
-    tokens: f64,
-    refilled: Instant,
-    /// When the last ones were taken, oldest first; at most `per_minute`.
-    taken: VecDeque<Instant>,
+/// A span is counted in so many parts. A part counts until all of it is past.
+const PARTS: u64 = 60;
+
+/// A span of time for which there is a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) u64);
+
+impl Span {
+    pub(super) const MINUTE: Self = Self(60_000);
+    pub(super) const HOUR: Self = Self(3_600_000);
+    pub(super) const DAY: Self = Self(86_400_000);
+
+    /// The number of the part that a moment is in.
+    fn part(self, now: u64) -> u64 {
+        now / (self.0 / PARTS)
+    }
 }
 
-impl Limiter {
-    pub(super) fn new(per_minute: u32, now: Instant) -> Self {
-        let burst = f64::from(per_minute.div_ceil(4));
-        Self { per_minute, burst, tokens: burst, refilled: now, taken: VecDeque::new() }
+/// How often something happened lately, by parts of a span; oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tally(VecDeque<(u64, u32)>);
+
+impl Tally {
+    pub(super) fn add(&mut self, span: Span, now: u64) {
+        let part = span.part(now);
+        self.forget(part);
+        match self.0.back_mut() {
+            Some((last, count)) if *last >= part => *count = count.saturating_add(1),
+            _ => self.0.push_back((part, 1)),
+        }
     }
 
-    /// Whether one more may be kept now; if so, it counts.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.refilled);
-        self.refilled = now;
-        let fresh = passed.as_secs_f64() * f64::from(self.per_minute) / MINUTE.as_secs_f64();
-        self.tokens = (self.tokens + fresh).min(self.burst);
-        while self.taken.front().is_some_and(|at| now.saturating_duration_since(*at) >= MINUTE) {
-            self.taken.pop_front();
+    /// How often it happened within the span that ends now, or within a sixtieth of it before.
+    pub(super) fn sum(&self, span: Span, now: u64) -> u32 {
+        let part = span.part(now);
+        let recent = self.0.iter().filter(|(at, _)| at.saturating_add(PARTS) >= part);
+        recent.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    fn forget(&mut self, part: u64) {
+        while self.0.front().is_some_and(|(at, _)| at.saturating_add(PARTS) < part) {
+            self.0.pop_front();
         }
+    }
+
+    /// Makes sense of what was read: what lies ahead, because the clock was set back, happened just now.
+    pub(super) fn settle(&mut self, span: Span, now: u64) {
+        let part = span.part(now);
+        let ahead =
+            self.0.iter().filter(|(at, _)| *at >= part).fold(0, |sum: u32, (_, count)| sum.saturating_add(*count));
+        self.0.retain(|(at, _)| *at < part);
+        self.0.make_contiguous().sort_unstable();
+        if ahead > 0 {
+            self.0.push_back((part, ahead));
+        }
+        self.forget(part);
+        let surplus = self.0.len().saturating_sub(usize::try_from(PARTS).unwrap_or(0) + 1);
+        self.0.drain(..surplus);
+    }
+}
+
+/// What was kept within a span.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Window {
+    /// What the bucket lacks of being full: nothing at first.
+    spent: f64,
+    /// When that was so.
+    at: u64,
+    pub(super) taken: Tally,
+}
+
+impl Window {
+    /// Whether one more may be kept now, of at most so many.
+    pub(super) fn has_room(&mut self, span: Span, most: u32, now: u64) -> bool {
+        let burst = f64::from(most.div_ceil(4));
+        let share = f64::from(most) / span.0 as f64;
+        self.spent = (self.spent - now.saturating_sub(self.at) as f64 * share).clamp(0.0, burst);
+        self.at = now;
         // A hair less than a whole token, since tokens come in fractions.
-        let allowed = self.tokens >= 1.0 - 1e-9 && self.taken.len() < self.per_minute as usize;
-        if allowed {
-            self.tokens -= 1.0;
-            self.taken.push_back(now);
-        }
-        allowed
+        burst - self.spent >= 1.0 - 1e-9 && self.taken.sum(span, now) < most
+    }
+
+    /// Notes that one was kept.
+    pub(super) fn take(&mut self, span: Span, now: u64) {
+        self.spent += 1.0;
+        self.taken.add(span, now);
+    }
+
+    /// Makes sense of what was read.
+    pub(super) fn settle(&mut self, span: Span, now: u64) {
+        self.at = self.at.min(now);
+        self.taken.settle(span, now);
     }
 }
 
@@ -48,10 +108,18 @@ mod tests {
     use super::*;
 
     /// Asks ten times a second for `seconds` and returns when it was allowed, in tenths of a second.
-    fn run(per_minute: u32, seconds: u32) -> Vec<u32> {
-        let start = Instant::now();
-        let mut limiter = Limiter::new(per_minute, start);
-        (0..seconds * 10).filter(|tenth| limiter.take(start + Duration::from_millis(100) * *tenth)).collect()
+    fn run(per_minute: u32, seconds: u64) -> Vec<u64> {
+        let mut window = Window::default();
+        let start = 1_234_567;
+        let allowed = |tenth: &u64| {
+            let now = start + 100 * tenth;
+            let room = window.has_room(Span::MINUTE, per_minute, now);
+            if room {
+                window.take(Span::MINUTE, now);
+            }
+            room
+        };
+        (0..seconds * 10).filter(allowed).collect()
     }
 
     #[test]
@@ -78,9 +146,23 @@ mod tests {
     #[test]
     fn none_means_none_and_time_may_stand_still() {
         assert!(run(0, 10).is_empty());
-        let now = Instant::now();
-        let mut limiter = Limiter::new(4, now);
-        assert!(limiter.take(now));
-        assert!(!limiter.take(now));
+        let mut window = Window::default();
+        assert!(window.has_room(Span::MINUTE, 4, 7));
+        window.take(Span::MINUTE, 7);
+        assert!(!window.has_room(Span::MINUTE, 4, 7));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_frees_nothing_and_blocks_nothing_for_longer_than_the_span() {
+        let mut window = Window::default();
+        let late = 1_000 * Span::MINUTE.0;
+        for _ in 0..6 {
+            window.take(Span::MINUTE, late);
+        }
+        let early = late / 2;
+        window.settle(Span::MINUTE, early);
+        assert!(!window.has_room(Span::MINUTE, 6, early));
+        assert!(!window.has_room(Span::MINUTE, 6, early + Span::MINUTE.0 - 1));
+        assert!(window.has_room(Span::MINUTE, 6, early + Span::MINUTE.0 + 2_000));
     }
 }

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::select::{Pick, Reason};
+use super::reason::Reason;
+use super::select::Pick;
 use crate::config::{Allow, Method};
 use crate::detection::{Detections, Rect};
 use crate::frame::Image;

@@ -107,11 +107,19 @@ fn cause(reason: &Reason, detections: &Detections) -> Option<Rect> {
     let label = reason.label()?;
     let mut named = detections.objects.iter().filter(|object| *object.label == *label);
     match reason {
-        Reason::Band { score, .. } => {
+        Reason::Band { score, .. }
+        | Reason::Margin { score, .. }
+        | Reason::Rare { score, .. }
+        | Reason::Flicker { score, change: Change::Relabelled, .. } => {
             let far = |object: &Object| (object.score - score).abs();
             named.min_by(|a, b| far(a).total_cmp(&far(b))).map(|object| object.rect)
         }
-        Reason::Flicker { change: Change::Vanished, .. } | Reason::Operator => None,
+        Reason::Rule { track, .. } => {
+            named.find(|object| object.track.as_ref() == Some(track)).map(|object| object.rect)
+        }
+        Reason::Flicker { change: Change::Vanished, .. } | Reason::Novel { .. } | Reason::Random | Reason::Operator => {
+            None
+        }
         Reason::Flicker { change: Change::Appeared, .. } => {
             let first = named.next();
             if named.next().is_some() { None } else { first.map(|object| object.rect) }

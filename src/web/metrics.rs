@@ -216,6 +216,7 @@ fn counters(page: &mut Text, stats: &Stats) {
             page.sample("ocellus_objects_total", &[("camera", name), ("label", label)], count);
         }
     }
+    evidence(page, stats);
     for (name, help, value) in [
         ("ocellus_mqtt_dropped_total", "Messages that MQTT had no room for.", stats.mqtt_dropped),
         ("ocellus_evidence_kept_total", "Pieces of evidence that the store has.", stats.evidence_kept),
@@ -223,6 +224,21 @@ fn counters(page: &mut Text, stats: &Stats) {
     ] {
         page.family(name, "counter", help);
         page.sample(name, &[], value);
+    }
+}
+
+fn evidence(page: &mut Text, stats: &Stats) {
+    page.family("ocellus_evidence_picked_total", "counter", "Frames that were picked to be kept, by reason.");
+    for (reason, of) in &stats.evidence_reasons {
+        page.sample("ocellus_evidence_picked_total", &[("reason", reason)], of.picked);
+    }
+    let name = "ocellus_evidence_refused_total";
+    page.family(name, "counter", "Frames worth keeping that were not, by reason and by what was against it.");
+    for (reason, of) in &stats.evidence_reasons {
+        page.sample(name, &[("reason", reason), ("limit", "repeated")], of.repeated);
+        for (limit, count) in &of.refused {
+            page.sample(name, &[("reason", reason), ("limit", limit)], count);
+        }
     }
 }
 

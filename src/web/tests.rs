@@ -131,6 +131,7 @@ fn stats(camera: &str, objects: &[(&str, u64)]) -> Stats {
         mqtt_dropped: 3,
         evidence_kept: 4,
         evidence_withheld: 0,
+        evidence_reasons: std::collections::BTreeMap::new(),
         evidence_dropped: 5,
         outbox: OutboxStats::default(),
         iothub: None,

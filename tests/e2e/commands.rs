@@ -196,7 +196,11 @@ fn a_snapshot_is_kept_as_evidence_or_refused_with_the_reason() {
     let node = Node::new();
     let cameras = conveyors(&[("a", 5), ("b", 5)]);
     let evidence = |more: &str| {
-        format!("{cameras}[evidence]\nstore = {:?}\nband = [0.0, 0.0]\nflicker = false\n{more}", node.path("store"))
+        format!(
+            "{cameras}[evidence]\nstore = {:?}\nband = [0.0, 0.0]\nmargin = 0.0\nflicker = false\n\
+             novelty = false\nrare = 0.0\n{more}",
+            node.path("store")
+        )
     };
     node.configure(&evidence(""));
     let running = node.start();

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::peers::{Running, files, ocellus, run, text, until};
+use crate::peers::{Mosquitto, Running, Subscriber, files, ocellus, run, text, until};
 
 /// A simulated line whose frames are all worth keeping, as far as they differ.
 fn config(folder: &Path, store: &str, more: &str) -> PathBuf {
@@ -124,6 +124,115 @@ fn a_store_elsewhere_without_a_rule_is_a_mistake() {
     let output = run(&["check", "--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("[[privacy.store]]"), "{}", text(&output.stderr));
+}
+
+/// Two belts with a line each, of which frames are kept for what crosses it and for nothing else.
+fn lines(folder: &Path, port: u16, more: &str) -> PathBuf {
+    let path = folder.join("ocellus.toml");
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor");
+    let camera = |name: &str, seed: u32| {
+        format!(
+            "[cameras.{name}]\nsource = \"sim:conveyor?seed={seed}&fps=10&width=320&height=180\"\n\
+             [[cameras.{name}.lines]]\nname = \"exit\"\npoints = [[0.5, 0], [0.5, 1]]\n"
+        )
+    };
+    let text = format!(
+        "site = \"plant-7\"\nnode = \"edge-01\"\ndevice = \"cpu\"\n\
+         [mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n\
+         [outbox]\npath = {:?}\nreserve_mib = 1\n\
+         [models.parts]\npath = {package:?}\n{}{}\
+         [evidence]\nstore = {:?}\nband = [0.0, 0.0]\nmargin = 0.0\nrare = 0.0\nflicker = false\n\
+         novelty = false\nrules = [\"exit\"]\n{more}",
+        folder.join("outbox"),
+        camera("a", 3),
+        camera("b", 4),
+        folder.join("store"),
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_frame_in_which_a_line_was_crossed_is_kept_whole_with_its_reason_and_its_pre_labels() {
+    let (broker, folder) = (Mosquitto::start(), tempfile::tempdir().unwrap());
+    let config = lines(folder.path(), broker.port, "per_minute = 600\n");
+    let mut events = Subscriber::to(broker.port, "ocellus/plant-7/edge-01/+/events");
+    let running = start(&config, &[]);
+    let crossing = events.wait_for("/events", |message| message.json()["line"]["name"] == "exit").json();
+    let store = folder.path().join("store");
+    let frame = |value: &Value| (value["camera"].clone(), value["frame"].clone());
+    let kept = || records(&store).into_iter().find(|(_, record)| frame(&record["detections"]) == frame(&crossing));
+    until("the frame of the crossing is in the store", || kept().is_some());
+    let (path, record) = kept().unwrap();
+    let reason = &record["reason"];
+    assert_eq!(
+        (&reason["kind"], &reason["rule"], &reason["what"]),
+        (&"rule".into(), &"exit".into(), &"crossed".into())
+    );
+    assert_eq!((&reason["label"], &reason["track"]), (&crossing["label"], &crossing["track"]));
+    assert_eq!(record["value"], 1.0);
+    let seen = &record["detections"];
+    assert_eq!((&seen["model"], &seen["config"]), (&crossing["model"], &crossing["config"]));
+    assert!(seen["model"]["digest"].as_str().unwrap().starts_with("sha256:"), "{seen}");
+    let objects = seen["objects"].as_array().unwrap();
+    assert!(objects.iter().any(|object| object["track"] == crossing["track"]), "{seen}");
+    assert_eq!(image::open(path.with_extension("jpg")).unwrap().to_rgb8().dimensions(), (320, 180));
+    assert!(records(&store).iter().all(|(_, record)| record["reason"]["kind"] == "rule"));
+    let (status, said) = running.terminate();
+    assert!(status.success(), "{said}");
+}
+
+#[test]
+fn a_quota_is_shared_between_cameras_holds_over_kills_and_what_it_refuses_is_counted() {
+    let (broker, folder) = (Mosquitto::start(), tempfile::tempdir().unwrap());
+    let config = lines(folder.path(), broker.port, "per_minute = 600\nper_hour = 600\n[evidence.node]\nper_day = 6\n");
+    let store = folder.path().join("store");
+    let refused = |most: u64| {
+        let mut stats = Subscriber::to(broker.port, "ocellus/plant-7/edge-01/stats");
+        let of = |stats: &Value| stats["evidence_reasons"]["rule"]["refused"]["node-day"].as_u64().unwrap_or(0);
+        stats.wait_for("/stats", |message| of(&message.json()) >= most);
+    };
+    for _ in 0..3 {
+        let mut running = start(&config, &[]);
+        refused(2);
+        until("all that may be kept is in the store", || records(&store).len() >= 6);
+        running.signal("KILL");
+        running.wait();
+    }
+    let running = start(&config, &[]);
+    refused(1);
+    let (status, said) = running.terminate();
+    assert!(status.success(), "{said}");
+    let kept = records(&store);
+    assert_eq!(kept.len(), 6, "six a day, however often it was started");
+    let of = |camera: &str| kept.iter().filter(|(_, record)| record["detections"]["camera"] == camera).count();
+    assert!(of("a") > 0 && of("b") > 0, "{} {}", of("a"), of("b"));
+}
+
+#[test]
+fn what_would_be_kept_of_a_clip_is_the_same_in_every_replay() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), "/nowhere", "random = 0.1\nmargin = 0.5\n");
+    let config = config.to_str().unwrap();
+    let replay = |source: &str| {
+        let output = run(&["replay", "--config", config, "--frames", "60", "--evidence", source]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let source = "sim:conveyor?seed=3&fps=10&width=320&height=180";
+    let first = replay(source);
+    assert_eq!(first, replay(source));
+    let records: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kept: Vec<&Value> = records.iter().filter(|record| record["schema"] == "ocellus.evidence/1").collect();
+    let kinds: BTreeSet<&str> = kept.iter().map(|record| record["reason"]["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains("band") && kinds.contains("random"), "{kinds:?}");
+    assert!(kept.iter().all(|record| record["image"].is_null() && !record["detections"].is_null()));
+    let without = folder.path().join("without.toml");
+    let whole = std::fs::read_to_string(config).unwrap();
+    std::fs::write(&without, whole.split("[evidence]").next().unwrap()).unwrap();
+    let output = run(&["replay", "--config", without.to_str().unwrap(), "--evidence", source]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no table [evidence]"), "{}", text(&output.stderr));
 }
 
 /// The account and key that every Azurite has (learn.microsoft.com, "Use the Azurite emulator").

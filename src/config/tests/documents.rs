@@ -7,7 +7,7 @@ use super::{only, parse};
 const REFERENCE: &str = include_str!("../../../docs/reference/config.md");
 const EXAMPLE: &str = include_str!("../../../packaging/ocellus.toml");
 /// The tables of the file, with what must be in them.
-const TABLES: [(&str, &str); 20] = [
+const TABLES: [(&str, &str); 21] = [
     ("", ""),
     ("mqtt", ""),
     ("iothub", ""),
@@ -21,6 +21,7 @@ const TABLES: [(&str, &str); 20] = [
     ("cameras.NAME.lines", "name = \"exit\"\npoints = [[0, 0], [0, 1]]\n"),
     ("cameras.NAME.trust", ""),
     ("evidence", "store = \"/tmp\"\n"),
+    ("evidence.node", ""),
     ("evidence.ship", ""),
     ("privacy", ""),
     ("privacy.persons", "path = \"/\"\n"),
@@ -36,6 +37,7 @@ const CAMERA: &str = "[cameras.NAME]\nsource = \"sim:conveyor\"\n";
 fn header(table: &str) -> String {
     match table {
         "" => String::new(),
+        "evidence.node" => "[evidence]\nstore = \"/tmp\"\n[evidence.node]\n".to_owned(),
         "evidence.ship" => "[evidence]\nstore = \"az://c\"\n[evidence.ship]\n".to_owned(),
         "privacy.masks" | "privacy.store" => format!("{CAMERA}[[{table}]]\n"),
         "cameras.NAME.zones" | "cameras.NAME.lines" => format!("{CAMERA}[[{table}]]\n"),
@@ -78,7 +80,7 @@ fn the_reference_has_every_key_and_no_other() {
         let listed: BTreeSet<_> = documented[table].iter().map(|(key, _)| key.clone()).collect();
         let tables: &[&str] = match table {
             "" => &["mqtt", "iothub", "web", "models", "cameras", "evidence", "privacy", "outbox"],
-            "evidence" => &["ship"],
+            "evidence" => &["node", "ship"],
             "privacy" => &["persons", "faces", "masks", "store"],
             "cameras.NAME" => &["trust"],
             "iothub" => &["dps"],

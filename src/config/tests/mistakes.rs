@@ -138,6 +138,24 @@ fn values_outside_their_range_are_told_apart() {
         ),
         ("[evidence]\nstore = \"/tmp\"\nband = [0.6, 0.3]".to_owned(), "3: `band` is [low, high]"),
         ("[evidence]\nstore = \"/tmp\"\nper_minute = 0".to_owned(), "3: `per_minute` is from 1 to 6000"),
+        ("[evidence]\nstore = \"/tmp\"\nper_hour = 400000".to_owned(), "3: `per_hour` is from 1 to 360000"),
+        ("[evidence]\nstore = \"/tmp\"\nper_day = 0".to_owned(), "3: `per_day` is from 1 to 8640000"),
+        ("[evidence]\nstore = \"/tmp\"\n[evidence.node]\nper_day = 0".to_owned(), "4: `per_day` is from 1 to 8640000"),
+        (
+            "[evidence]\nstore = \"/tmp\"\n[evidence.node]\nper_dya = 1".to_owned(),
+            "4: unknown key `per_dya`: did you mean `per_day`?",
+        ),
+        ("[evidence]\nstore = \"/tmp\"\nmargin = 1.5".to_owned(), "3: `margin` is from 0 (off) to 1"),
+        ("[evidence]\nstore = \"/tmp\"\nrare = -0.5".to_owned(), "3: `rare` is from 0 (off) to 1"),
+        ("[evidence]\nstore = \"/tmp\"\nrandom = 5".to_owned(), "3: `random` is a share of all frames, from 0 to 1"),
+        ("[evidence]\nstore = \"/tmp\"\nseed = -1".to_owned(), "3: "),
+        ("[evidence]\nstore = \"/tmp\"\nrules = [\"exit\"]".to_owned(), "3: no camera has a zone or line `exit`"),
+        (
+            format!(
+                "{camera}[[cameras.line3.lines]]\nname = \"exit\"\npoints = [[0, 0], [0, 1]]\n[evidence]\nstore = \"/tmp\"\nrules = [\"exti\"]\n"
+            ),
+            "10: no camera has a zone or line `exti`: did you mean `exit`?",
+        ),
     ] {
         let message = only(&text);
         assert!(message.starts_with(wanted), "{text:?}: {message}");

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::config::ShipConfig;
 use crate::evidence::Record;
 use crate::evidence::select::tests::scored;
 use crate::ship::{ShipError, Store};
@@ -15,13 +14,8 @@ const BOLT: [f32; 4] = [0.1, 0.1, 0.2, 0.2];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn config() -> EvidenceConfig {
-    EvidenceConfig {
-        store: String::new(),
-        band: [0.3, 0.6],
-        flicker: true,
-        per_minute: 6000,
-        ship: ShipConfig::default(),
-    }
+    // All pictures of these tests look alike.
+    EvidenceConfig { per_minute: 6000, novelty: false, ..EvidenceConfig::at(String::new()) }
 }
 
 fn clock() -> ManualClock {
@@ -69,9 +63,9 @@ async fn what_is_worth_it_is_in_the_store_and_what_is_not_is_not() {
     let keeper = Keeper::start(&config(), open(folder.path()), Arc::new(clock()));
     let handle = keeper.handle();
     for seq in 0..3 {
-        handle.offer(&scored(seq, &[("bolt", 0.9, BOLT)]));
+        handle.offer(&scored(seq, &[("bolt", 0.9, BOLT)]), &[]);
     }
-    handle.offer(&unsure(3));
+    handle.offer(&unsure(3), &[]);
     assert_eq!(keeper.close(PATIENCE).await, 0);
     assert_eq!((handle.kept(), handle.dropped()), (1, 0));
 
@@ -106,7 +100,7 @@ async fn what_waits_is_bounded_and_what_has_no_room_is_counted() {
     let keeper = Keeper::start(&config(), Door(Arc::clone(&open)), Arc::new(clock()));
     let handle = keeper.handle();
     for seq in 0..200 {
-        handle.offer(&unsure(seq));
+        handle.offer(&unsure(seq), &[]);
     }
     let picked = keeper.shared.picked.load(Ordering::Relaxed);
     assert_eq!(picked, 200);
@@ -124,7 +118,7 @@ async fn pictures_that_wait_for_the_sink_are_bounded_too() {
     let handle = keeper.handle();
     let offered = COMPRESSED as u64 + 20;
     for seq in 0..offered {
-        handle.offer(&unsure(seq));
+        handle.offer(&unsure(seq), &[]);
         eventually("it is being compressed", || keeper.shared.raw.len() == 0).await;
     }
     // One is in the hands of the sink.
@@ -139,10 +133,10 @@ async fn what_is_not_kept_before_the_end_is_said() {
     let keeper = Keeper::start(&config(), Door(Arc::default()), Arc::new(clock()));
     let handle = keeper.handle();
     for seq in 0..3 {
-        handle.offer(&unsure(seq));
+        handle.offer(&unsure(seq), &[]);
     }
     assert_eq!(keeper.close(Duration::ZERO).await, 3);
-    handle.offer(&unsure(9));
+    handle.offer(&unsure(9), &[]);
     assert_eq!(handle.kept(), 0, "who still holds a handle does no harm");
 }
 
@@ -152,7 +146,7 @@ async fn an_item_that_is_refused_for_good_does_not_stop_the_rest() {
     let keeper = Keeper::start(&config(), Refuses(open(folder.path())), Arc::new(clock()));
     let handle = keeper.handle();
     for seq in 0..2 {
-        handle.offer(&unsure(seq));
+        handle.offer(&unsure(seq), &[]);
     }
     assert_eq!(keeper.close(PATIENCE).await, 0);
     assert_eq!((handle.kept(), handle.dropped()), (1, 1));
@@ -212,7 +206,7 @@ async fn who_asked_for_a_frame_hears_why_it_is_not_kept() {
     let (asked, lost) = oneshot::channel();
     keeper.handle().keep(&scored(0, &[]), vec![asked]);
     for seq in 1..=RAW as u64 {
-        keeper.handle().offer(&unsure(seq));
+        keeper.handle().offer(&unsure(seq), &[]);
     }
     assert_eq!(keeper.handle().dropped(), 1, "not the one that was asked for");
     for seq in 10..10 + RAW as u64 {

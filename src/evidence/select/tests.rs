@@ -7,7 +7,6 @@ use chrono::DateTime;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::config::ShipConfig;
 use crate::detection::{Detections, FrameRef, Latency, ModelRef, Rect, SCHEMA};
 use crate::frame::{Frame, Image, PixelFormat};
 use crate::status::CameraState;
@@ -63,10 +62,31 @@ const SURE: f32 = 0.9;
 
 /// A selector, and the clock that it goes by.
 fn selector(per_minute: u32, flicker: bool) -> (Selector, ManualClock) {
-    let config =
-        EvidenceConfig { store: String::new(), band: [0.3, 0.6], flicker, per_minute, ship: ShipConfig::default() };
+    selector_of(EvidenceConfig { flicker, per_minute, ..only_band() })
+}
+
+fn selector_of(config: EvidenceConfig) -> (Selector, ManualClock) {
     let clock = ManualClock::new(DateTime::UNIX_EPOCH);
     (Selector::new(&config, Arc::new(clock.clone())), clock)
+}
+
+/// Nothing but the band, as all pictures of these tests look alike.
+fn only_band() -> EvidenceConfig {
+    let config = EvidenceConfig::at(String::new());
+    EvidenceConfig { flicker: false, novelty: false, margin: 0.0, rare: 0.0, ..config }
+}
+
+/// What is picked when a frame is shown in which nothing happens.
+trait Show {
+    fn show(&mut self, scored: &Scored) -> Option<Pick>;
+}
+
+impl Show for Selector {
+    fn show(&mut self, scored: &Scored) -> Option<Pick> {
+        let mut picks = self.select(scored, &[]);
+        assert!(picks.len() <= 1, "{picks:?}");
+        picks.pop()
+    }
 }
 
 /// Shows frames a tenth of a second apart, and returns `(seq, reason)` of what was picked.
@@ -74,7 +94,9 @@ fn picks(frames: &[&[(&str, f32, [f32; 4])]]) -> Vec<(u64, Reason)> {
     let (mut selector, clock) = selector(6000, true);
     let mut found = Vec::new();
     for (seq, objects) in (0..).zip(frames) {
-        found.extend(selector.select(&scored(seq, objects)).map(|pick| (pick.scored.frame.seq, pick.reason)));
+        found.extend(
+            selector.select(&scored(seq, objects), &[]).into_iter().map(|pick| (pick.scored.frame.seq, pick.reason)),
+        );
         clock.advance(Duration::from_millis(100));
     }
     found
@@ -88,7 +110,7 @@ fn flicker(change: Change) -> Reason {
 fn a_score_inside_the_band_is_picked_and_one_outside_is_not() {
     for (score, inside) in [(0.0, false), (0.29, false), (0.3, true), (0.45, true), (0.6, true), (0.61, false)] {
         let (mut selector, _) = selector(60, true);
-        let pick = selector.select(&scored(0, &[("nut", SURE, ELSEWHERE), ("bolt", score, BOLT)]));
+        let pick = selector.show(&scored(0, &[("nut", SURE, ELSEWHERE), ("bolt", score, BOLT)]));
         let wanted = inside.then(|| Reason::Band { label: "bolt".to_owned(), score });
         assert_eq!(pick.map(|pick| pick.reason), wanted, "{score}");
     }
@@ -98,11 +120,11 @@ fn a_score_inside_the_band_is_picked_and_one_outside_is_not() {
 #[test]
 fn the_score_nearest_to_the_middle_of_the_band_counts_and_is_worth_most() {
     let (mut selector, _) = selector(60, true);
-    let pick = selector.select(&scored(0, &[("a", 0.31, BOLT), ("b", 0.46, BOLT), ("c", 0.59, BOLT)])).expect("a pick");
+    let pick = selector.show(&scored(0, &[("a", 0.31, BOLT), ("b", 0.46, BOLT), ("c", 0.59, BOLT)])).expect("a pick");
     assert_eq!(pick.reason, Reason::Band { label: "b".to_owned(), score: 0.46 });
     let value = |score: f32| {
         let (mut selector, _) = self::selector(60, true);
-        selector.select(&scored(0, &[("a", score, BOLT)])).expect("a pick").value
+        selector.show(&scored(0, &[("a", score, BOLT)])).expect("a pick").value
     };
     assert!((value(0.45) - 1.0).abs() < 1e-3 && (value(0.3) - 0.5).abs() < 1e-3, "{} {}", value(0.45), value(0.3));
     assert!(value(0.4) > value(0.35));
@@ -153,9 +175,9 @@ fn flicker_can_be_switched_off_and_needs_frames_close_together() {
     let (mut slow, _) = selector(60, true);
     for (seq, objects) in [bolt, &[], bolt].into_iter().enumerate() {
         let seq = seq as u64;
-        assert!(off.select(&scored(seq, objects)).is_none());
+        assert!(off.show(&scored(seq, objects)).is_none());
         // A second between frames: things come and go in that time.
-        assert!(slow.select(&scored(seq * 10, objects)).is_none());
+        assert!(slow.show(&scored(seq * 10, objects)).is_none());
     }
 }
 
@@ -177,7 +199,7 @@ fn each_camera_has_its_own_limit_and_its_own_past() {
         for camera in ["a", "b"] {
             // A new label each time, so that near duplicates are not the reason.
             let label = format!("part-{seq}");
-            let pick = selector.select(&of_camera(camera, seq, &[(&label, 0.45, BOLT)]));
+            let pick = selector.show(&of_camera(camera, seq, &[(&label, 0.45, BOLT)]));
             *kept.entry(camera).or_default() += u32::from(pick.is_some());
         }
         clock.advance(Duration::from_millis(100));
@@ -186,15 +208,15 @@ fn each_camera_has_its_own_limit_and_its_own_past() {
     // Camera `a` shows the bolt, `b` doesn't: no flicker of either.
     let (mut selector, _) = self::selector(60, true);
     for seq in 0..3 {
-        assert!(selector.select(&of_camera("a", seq, &[("bolt", SURE, BOLT)])).is_none());
-        assert!(selector.select(&of_camera("b", seq, &[])).is_none());
+        assert!(selector.show(&of_camera("a", seq, &[("bolt", SURE, BOLT)])).is_none());
+        assert!(selector.show(&of_camera("b", seq, &[])).is_none());
     }
 }
 
 #[test]
 fn the_same_reason_is_not_kept_again_at_once() {
     let (mut selector, clock) = selector(600, true);
-    let mut show = |seq, label| selector.select(&scored(seq, &[(label, 0.45, BOLT)])).is_some();
+    let mut show = |seq, label| selector.show(&scored(seq, &[(label, 0.45, BOLT)])).is_some();
     assert!(show(0, "bolt"));
     assert!(!show(1, "bolt"), "a tenth of a second later it is the same picture");
     assert!(show(2, "nut"));
@@ -206,10 +228,13 @@ fn the_same_reason_is_not_kept_again_at_once() {
 fn a_camera_that_is_opened_again_starts_anew() {
     let (mut selector, _) = selector(60, true);
     let bolt: &[_] = &[("bolt", SURE, BOLT)];
-    assert!(selector.select(&scored(100, bolt)).is_none());
-    assert!(selector.select(&scored(101, &[])).is_none());
+    assert!(selector.show(&scored(100, bolt)).is_none());
+    assert!(selector.show(&scored(101, &[])).is_none());
     // Its frames count from 0 again: what was before says nothing.
-    assert!(selector.select(&scored(0, bolt)).is_none());
-    assert!(selector.select(&scored(1, &[])).is_none());
-    assert_eq!(selector.select(&scored(2, bolt)).map(|pick| pick.scored.frame.seq), Some(1));
+    assert!(selector.show(&scored(0, bolt)).is_none());
+    assert!(selector.show(&scored(1, &[])).is_none());
+    assert_eq!(selector.show(&scored(2, bolt)).map(|pick| pick.scored.frame.seq), Some(1));
 }
+
+mod reasons;
+mod restart;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Files, Sample, Set};
-use crate::evidence::Reason;
 use crate::ship::Store;
 
 /// The `schema` field of [`Manifest`].
@@ -62,21 +61,13 @@ impl Count {
             for label in &sample.labels {
                 one(&mut count.labels, &label.name);
             }
-            one(&mut count.reasons, kind(&sample.reason));
+            one(&mut count.reasons, sample.reason.kind());
             one(&mut count.cameras, &format!("{}/{}", sample.site, sample.camera));
             one(&mut count.days, &sample.day.to_string());
             one(&mut count.models, &sample.model.0);
             one(&mut count.configs, &sample.config);
         }
         count
-    }
-}
-
-fn kind(reason: &Reason) -> &'static str {
-    match reason {
-        Reason::Band { .. } => "band",
-        Reason::Flicker { .. } => "flicker",
-        Reason::Operator => "operator",
     }
 }
 
