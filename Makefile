@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build deb container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-outbox bench-kills bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build deb container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-evidence bench-outbox bench-kills bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -74,6 +74,10 @@ bench-counts: build ## what models cost before they run, and what a frame launch
 bench-tracks: build ## tracks and counts on the simulated conveyor, next to a plain IoU tracker
 	cargo build $(CARGO_PROFILE) --locked --example conveyor_frames
 	scripts/bench tracks
+
+bench-evidence: build ## which frames would be kept of the sample clips, and how many of them the model gets wrong
+	cargo build $(CARGO_PROFILE) --locked --example conveyor_frames --example evidence_picks
+	scripts/bench evidence
 
 bench-outbox: build ## what it costs that no event is lost: 64 cameras through mosquitto, next to rumqttc alone (minutes)
 	@scripts/setup bench

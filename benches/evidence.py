@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many of the frames that a model gets wrong are among those that would be kept, next to as many drawn by chance.
 
-`ocellus replay --evidence` says what would be kept of a clip, once with each reason alone and once with all. A frame is
+The example `evidence_picks` says what would be kept of a clip, with each reason alone and with all. A frame is
 wrong where the model misses something, or sees something that is not there, by the truth of the simulated conveyor or by
 a stronger model: what that one is sure of (`SURE`) must be found, and what is found must be among what it deems possible
 (`POSSIBLE`). By chance there would be the clip's own share of wrong frames, give or take the standard deviation of
@@ -20,6 +20,8 @@ import tempfile
 import tracking
 
 IOU, SURE, POSSIBLE = 0.5, 0.5, 0.15
+# Smaller than what the model was trained on, so that it errs.
+WIDTH, HEIGHT = 320, 180
 # Runs of wrong frames that are less than this apart are one.
 RUN_S = 1.0
 OFF = {"band": [0.0, 0.0], "margin": 0.0, "flicker": False, "novelty": False, "rare": 0.0, "random": 0.0}
@@ -43,21 +45,22 @@ def configuration(model, profile, score, settings, per_minute):
     return "\n".join(lines + [f"{key} = {json.dumps(value)}" for key, value in settings.items()]) + "\n"
 
 
-def replay(binary, config, source, frames, evidence):
-    """By frame what was seen, when, and the numbers and reasons of the frames that would be kept."""
+def look(tool, configs, source, frames):
+    """What was seen in each frame, and for each configuration the numbers of the frames that it would keep."""
     with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "ocellus.toml"
-        file.write_text(config)
-        command = [binary, "replay", "--config", str(file), "--frames", str(frames), source]
-        command += ["--evidence"] if evidence else ["--detections"]
-        seen, kept = [], {}
+        files = []
+        for i, config in enumerate(configs):
+            files.append(pathlib.Path(folder) / f"{i}.toml")
+            files[-1].write_text(config)
+        command = [tool, "--frames", str(frames), source, *map(str, files)]
+        seen, kept = [], [set() for _ in configs]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             for line in process.stdout:
                 message = json.loads(line)
-                if message["schema"] == "ocellus.detections/1":
+                if "frame" in message:
                     seen.append(message)
-                elif message["schema"] == "ocellus.evidence/1":
-                    kept[message["detections"]["frame"]["seq"]] = message["reason"]["kind"]
+                else:
+                    kept[message["config"]].add(message["kept"])
         if process.returncode:
             raise SystemExit(f"{command} failed")
         return seen, kept
@@ -82,7 +85,7 @@ def belt_truth(tool, seed, fps, frames, leaning):
     """By frame the parts that count, and all parts; a part with a visible defect is that defect."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([tool, "--seed", str(seed), "--fps", str(fps), "--count", str(frames), "--stride", "1",
-                        "--leaning", str(leaning), "--format", "none", folder], check=True, stderr=subprocess.DEVNULL)
+                        "--leaning", str(leaning), "--size", f"{WIDTH}x{HEIGHT}", "--format", "none", folder], check=True, stderr=subprocess.DEVNULL)
         data = json.loads((pathlib.Path(folder) / "instances.json").read_text())
     names = {c["id"]: c["name"] for c in data["categories"]}
     size = {image["id"]: (image["width"], image["height"]) for image in data["images"]}
@@ -119,19 +122,12 @@ def met(found, kept):
     return sum(1 for run in found if run & kept)
 
 
-def seconds(message, first):
-    of = lambda m: m["frame"]["captured_at"]
-    parse = lambda text: int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:26])
-    return parse(of(message)) - parse(of(first))
-
-
 def measure(name, seen, wrong, picked):
     """The rows of a scene."""
-    times = [seconds(message, seen[0]) for message in seen]
+    times = [message["at"] for message in seen]
     spells = runs(wrong, times)
     draw = random.Random(1)
-    for reason, kept in picked.items():
-        frames = set(kept)
+    for reason, frames in picked.items():
         mean, deviation = by_chance(len(seen), len(wrong), len(frames))
         draws = [met(spells, set(draw.sample(range(len(seen)), len(frames)))) for _ in range(1000)]
         yield (name, len(seen), len(wrong), reason, len(frames), len(frames & wrong), mean, deviation,
@@ -140,18 +136,19 @@ def measure(name, seen, wrong, picked):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--ocellus", required=True)
+    arguments.add_argument("--picks", required=True, help="the example evidence_picks, built")
     arguments.add_argument("--truth", required=True, help="the example conveyor_frames, built")
     arguments.add_argument("--samples", type=pathlib.Path, required=True)
     arguments.add_argument("--frames", type=int, default=1400)
     arguments.add_argument("--per-minute", type=int, default=20)
+    arguments.add_argument("--scenes", nargs="+", help="words in the names of those to look at; all by default")
     options = arguments.parse_args()
     models, video = options.samples / "models", options.samples / "video"
     yolox = (models / "yolox_nano_416.onnx", "yolox")
     scenes = []
     for leaning in (0, 1):
-        name = "belt, leaning parts" if leaning else "belt"
-        source = f"sim:conveyor?seed=9001&fps=10&leaning={leaning}"
+        name = "belt, leaning parts" if leaning else "belt, flat parts"
+        source = f"sim:conveyor?seed=9001&fps=10&width={WIDTH}&height={HEIGHT}&leaning={leaning}"
         scenes.append((name, source, (pathlib.Path("models/conveyor").resolve(), None, None), leaning))
     if video.is_dir():
         small = (models / "light_person_detector_192.onnx", "yolox", 0.3)
@@ -159,24 +156,21 @@ def main():
         scenes.append(("people, small detector", str(video / "one-by-one-person-detection.mp4"), small, yolox))
         scenes.append(("bottles, NanoDet", str(video / "bottle-detection.mp4"), nano, yolox))
         scenes.append(("worker, NanoDet", str(video / "worker-zone-detection.gif"), nano, yolox))
+    scenes = [scene for scene in scenes if not options.scenes or any(word in scene[0] for word in options.scenes)]
     print("| scene | frames | wrong | reason | kept | wrong of these | by chance | runs met | by chance | of |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, source, model, oracle in scenes:
-        picked, seen = {}, None
-        for reason, settings in REASONS.items():
-            settings = settings if reason == "all" else {**OFF, **settings}
-            config = configuration(*model, settings, options.per_minute)
-            if seen is None:
-                seen, _ = replay(options.ocellus, config, source, options.frames, False)
-            _, picked[reason] = replay(options.ocellus, config, source, options.frames, True)
+        configs = [configuration(*model, settings if reason == "all" else {**OFF, **settings}, options.per_minute)
+                   for reason, settings in REASONS.items()]
+        seen, kept = look(options.picks, configs, source, options.frames)
+        picked = dict(zip(REASONS, kept))
         if isinstance(oracle, tuple):
-            config = configuration(*oracle, 0.05, OFF, 1)
-            true, _ = replay(options.ocellus, config, source, options.frames, False)
+            true, _ = look(options.picks, [configuration(*oracle, 0.05, OFF, 1)], source, options.frames)
             labels = {"person"} if "people" in name else None
             keep = lambda boxes: [b for b in boxes if labels is None or b[0] in labels]
             sure, possible = [[keep(things(m, least)) for m in true] for least in (SURE, POSSIBLE)]
         else:
-            sure, possible = belt_truth(options.truth, 9001, 10, options.frames, oracle)
+            sure, possible = belt_truth(options.truth, 9001, 10, len(seen), oracle)
         found = [things(message, 0) for message in seen]
         wrong = {i for i, f in enumerate(found) if is_wrong(f, sure[i], possible[i])}
         for row in measure(name, seen, wrong, picked):
