@@ -1,5 +1,6 @@
 //! `ocellus cameras`: which cameras there are, and what they give.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -131,7 +132,13 @@ fn lines(camera: &Found) -> Vec<String> {
     if let Some(usual) = usual {
         lines.push(format!("  taken by default: {}", mode(usual)));
     }
-    lines.extend(modes.iter().map(|m| format!("    {}", mode(m))));
+    let (read, unread): (Vec<_>, Vec<_>) = modes.iter().partition(|mode| mode.format.is_some());
+    // The four orders of a mosaic look alike here.
+    lines.extend(each_once(read.into_iter().map(|m| format!("    {}", mode(m)))));
+    let unread = each_once(unread.into_iter().map(|mode| mode.code.clone()));
+    if !unread.is_empty() {
+        lines.push(format!("    not read: {}", unread.join(", ")));
+    }
     if !controls.is_empty() {
         lines.push("  controls:".to_owned());
         lines.extend(controls.iter().map(|c| format!("    {}", control(c))));
@@ -139,9 +146,15 @@ fn lines(camera: &Found) -> Vec<String> {
     lines
 }
 
+/// In the order given.
+fn each_once(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    texts.filter(|text| seen.insert(text.clone())).collect()
+}
+
 fn mode(mode: &FoundMode) -> String {
     let FoundMode { format, code, size: [width, height], fps } = mode;
-    let format = format.map_or_else(|| format!("{code} (not read)"), |format| format.to_string());
+    let format = format.map_or_else(|| code.clone(), |format| format.to_string());
     let fps: Vec<String> = fps.iter().map(ToString::to_string).collect();
     let fps = if fps.is_empty() { String::new() } else { format!("  {} fps", fps.join(", ")) };
     format!("{format:<5} {width}x{height}{fps}")
@@ -149,10 +162,13 @@ fn mode(mode: &FoundMode) -> String {
 
 fn control(control: &FoundControl) -> String {
     let FoundControl { name, kind, least, most, default, choices } = control;
-    match *kind {
-        "menu" => format!("{name}: {}", choices.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(", ")),
-        "flag" => format!("{name}: true or false (default {})", *default != 0),
-        _ => format!("{name}: {least} to {most} (default {default})"),
+    match (*kind, least, most, default) {
+        ("menu", ..) => {
+            format!("{name}: {}", choices.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(", "))
+        }
+        ("flag", .., Some(default)) => format!("{name}: true or false (default {})", *default != 0),
+        (_, Some(least), Some(most), Some(default)) => format!("{name}: {least} to {most} (default {default})"),
+        _ => format!("{name}: a number"),
     }
 }
 
@@ -210,9 +226,9 @@ mod tests {
         let control = |name: &str, kind, choices: &[&str]| FoundControl {
             name: name.to_owned(),
             kind,
-            least: 0,
-            most: 255,
-            default: 1,
+            least: Some(0),
+            most: Some(255),
+            default: Some(1),
             choices: choices.iter().map(|c| (*c).to_owned()).collect(),
         };
         let camera = Found {
@@ -222,8 +238,13 @@ mod tests {
             driver: "uvcvideo".to_owned(),
             bus: "usb-1".to_owned(),
             usual: Some(mode.clone()),
-            modes: vec![mode, FoundMode { format: None, code: "H264".to_owned(), size: [640, 480], fps: vec![] }],
+            modes: vec![
+                mode.clone(),
+                FoundMode { format: None, code: "H264".to_owned(), size: [640, 480], fps: vec![] },
+                mode,
+            ],
             controls: vec![
+                FoundControl { least: None, most: None, default: None, ..control("brightness", "number", &[]) },
                 control("gain", "number", &[]),
                 control("focus_automatic", "flag", &[]),
                 control("power_line_frequency", "menu", &["50 Hz", "60 Hz"]),
@@ -235,8 +256,9 @@ mod tests {
   source = \"v4l:/dev/v4l/by-id/usb-x\"
   taken by default: mjpg  1280x720  30, 7.5 fps
     mjpg  1280x720  30, 7.5 fps
-    H264 (not read) 640x480
+    not read: H264
   controls:
+    brightness: a number
     gain: 0 to 255 (default 1)
     focus_automatic: true or false (default true)
     power_line_frequency: \"50 Hz\", \"60 Hz\"";

@@ -194,8 +194,11 @@ fn rate(rates: &Rates, wanted: Option<f64>) -> Option<Interval> {
     }
 }
 
-fn code(mode: &Mode) -> String {
-    String::from_utf8_lossy(&mode.fourcc).trim().to_owned()
+/// A format's code as `v4l2-ctl` shows it: the highest bit says that the bytes of a pixel come in the other order.
+pub(super) fn code(mode: &Mode) -> String {
+    let [a, b, c, d] = mode.fourcc;
+    let order = if d & 0x80 == 0 { "" } else { "-BE" };
+    format!("{}{order}", String::from_utf8_lossy(&[a, b, c, d & 0x7F]).trim())
 }
 
 /// Each once, in the order given.

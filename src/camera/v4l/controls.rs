@@ -20,6 +20,8 @@ const EXPOSURE_UNIT: f64 = 100.0;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     Number,
+    /// A number between limits that only the driver knows.
+    Unlimited,
     Flag,
     /// The choices by number.
     Menu(Vec<(i64, String)>),
@@ -63,7 +65,7 @@ pub(super) fn plan<'a>(known: &'a [Control], wanted: &Controls) -> Result<Vec<Se
             None => settings.push(one(by_name(known, name)?, value)?),
         }
     }
-    settings.sort_by_key(|setting| Reverse(setting.control.kind != Kind::Number));
+    settings.sort_by_key(|setting| Reverse(!matches!(setting.control.kind, Kind::Number | Kind::Unlimited)));
     Ok(settings)
 }
 
@@ -136,7 +138,7 @@ fn one<'a>(control: &'a Control, value: &ControlValue) -> Result<Setting<'a>, St
     let number = match (kind, value) {
         (Kind::Flag, ControlValue::Flag(flag)) => Some(i64::from(*flag)),
         (Kind::Flag, ControlValue::Number(number)) => whole(*number).filter(|n| [0, 1].contains(n)),
-        (Kind::Number, ControlValue::Number(number)) => whole(*number).filter(inside),
+        (Kind::Number | Kind::Unlimited, ControlValue::Number(number)) => whole(*number).filter(inside),
         (Kind::Menu(choices), ControlValue::Number(number)) => {
             whole(*number).filter(|n| choices.iter().any(|(choice, _)| choice == n))
         }
@@ -155,6 +157,7 @@ fn one<'a>(control: &'a Control, value: &ControlValue) -> Result<Setting<'a>, St
 pub(super) fn takes(control: &Control) -> String {
     match &control.kind {
         Kind::Number => format!("{} to {}", control.least, control.most),
+        Kind::Unlimited => "a whole number".to_owned(),
         Kind::Flag => "true or false".to_owned(),
         Kind::Menu(choices) => choices.iter().map(|(_, choice)| format!("\"{choice}\"")).collect::<Vec<_>>().join(", "),
         Kind::Other => "not settable".to_owned(),

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use linuxvideo::controls::{ControlDesc, ControlFlags, CtrlType};
+use linuxvideo::controls::{Cid, ControlDesc, ControlFlags, CtrlType};
 use linuxvideo::format::{FrameIntervals, FrameSizes, PixFormat, PixelFormat};
 use linuxvideo::stream::ReadStream;
 use linuxvideo::{BufType, CapabilityFlags, Device, Fract};
@@ -119,13 +119,30 @@ pub(super) fn list_controls(device: &Device) -> io::Result<Vec<Control>> {
             Err(error) => return Err(error),
         }
     }
+    let first = Cid::BRIGHTNESS;
+    if !found.iter().any(|control| control.id == first) && device.read_control_raw(first).is_ok() {
+        found.insert(0, brightness());
+    }
     Ok(found)
+}
+
+/// The control with the lowest number that there is. The crate lists what comes after it, and asks for nothing else.
+fn brightness() -> Control {
+    Control {
+        id: Cid::BRIGHTNESS,
+        name: "brightness".to_owned(),
+        kind: Kind::Unlimited,
+        least: i32::MIN.into(),
+        most: i32::MAX.into(),
+        default: 0,
+        fixed: false,
+    }
 }
 
 fn control(device: &Device, listed: &ControlDesc) -> Control {
     let kind = match listed.control_type() {
         CtrlType::BOOLEAN => Kind::Flag,
-        CtrlType::INTEGER | CtrlType::INTEGER_MENU | CtrlType::BITMASK => Kind::Number,
+        CtrlType::INTEGER | CtrlType::INTEGER_MENU => Kind::Number,
         CtrlType::MENU => {
             let choices = device.enumerate_menu(listed).filter_map(Result::ok).take(MANY);
             Kind::Menu(choices.map(|choice| (i64::from(choice.index()), choice.name().to_owned())).collect())
@@ -154,6 +171,13 @@ pub(super) fn set_controls(device: &mut Device, wanted: &Controls) -> Result<(),
         let failed = |reason: String| format!("its control `{name}` can't be set to {value}: {reason}");
         let number = i32::try_from(value).map_err(|error| failed(error.to_string()))?;
         device.write_control_raw(setting.control.id, number).map_err(|error| failed(error.to_string()))?;
+        // Drivers take the nearest number that they can.
+        match device.read_control_raw(setting.control.id) {
+            Ok(taken) if taken != number && setting.control.kind == Kind::Unlimited => {
+                return Err(failed(format!("the nearest that it takes is {taken}")));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

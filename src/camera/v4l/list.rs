@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::choose::{Mode, Rates, choose, understood};
+use super::choose::{Mode, Rates, choose, code, understood};
 use super::controls::{Control, Kind};
 use super::{device, said};
 use crate::camera::capture::{Capture, CaptureFormat};
@@ -58,12 +58,15 @@ pub struct FoundControl {
     pub name: String,
     /// `number`, `flag` or `menu`.
     pub kind: &'static str,
-    /// Lowest number.
-    pub least: i64,
+    /// Lowest number; absent where only the driver knows it, as are the next two then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least: Option<i64>,
     /// Highest number.
-    pub most: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most: Option<i64>,
     /// What it is set to by default.
-    pub default: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<i64>,
     /// The choices of a menu.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
@@ -145,7 +148,7 @@ fn mode(mode: &Mode) -> FoundMode {
     };
     FoundMode {
         format: understood(mode.fourcc).map(|(format, _)| format),
-        code: String::from_utf8_lossy(&mode.fourcc).trim().to_owned(),
+        code: code(mode),
         size: mode.size,
         fps: sorted(fps),
     }
@@ -160,13 +163,15 @@ fn sorted(mut fps: Vec<f64>) -> Vec<f64> {
 }
 
 fn control(control: Control) -> Option<FoundControl> {
+    let limited = control.kind != Kind::Unlimited;
     let (kind, choices) = match control.kind {
-        Kind::Number => ("number", Vec::new()),
+        Kind::Number | Kind::Unlimited => ("number", Vec::new()),
         Kind::Flag => ("flag", Vec::new()),
         Kind::Menu(choices) => ("menu", choices.into_iter().map(|(_, choice)| choice).collect()),
         Kind::Other => return None,
     };
-    let Control { name, least, most, default, fixed, .. } = control;
+    let Control { name, fixed, .. } = control;
+    let [least, most, default] = [control.least, control.most, control.default].map(|number| limited.then_some(number));
     (!fixed).then_some(FoundControl { name, kind, least, most, default, choices })
 }
 

@@ -65,8 +65,8 @@ fn what_a_device_has_not_is_said_with_what_it_has() {
         error(&webcam, &wish(Some(CaptureFormat::Yuyv), Some([800, 600]), None)),
         "it does not give pictures of 800x600 pixels (it has 640x480, 1280x720, 1920x1080)"
     );
-    let coded = [mode(b"H264", [640, 480], &[30])];
-    assert_eq!(error(&coded, &Capture::default()), "it gives no format that is understood (it has H264)");
+    let coded = [mode(b"H264", [640, 480], &[30]), mode(b"Y16\xa0", [640, 480], &[30])];
+    assert_eq!(error(&coded, &Capture::default()), "it gives no format that is understood (it has H264, Y16-BE)");
     assert_eq!(error(&[], &Capture::default()), "it gives no format that is understood (it has none)");
 }
 

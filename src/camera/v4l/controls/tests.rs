@@ -96,6 +96,19 @@ fn any_control_goes_by_its_name_and_choices_by_theirs() {
     assert_eq!(planned(&[("power_line_frequency", number(2.0))]), Ok(pairs(&[("power_line_frequency", 2)])));
 }
 
+/// One control is not described by the crate: its driver says what it takes when it is set.
+#[test]
+fn a_number_without_known_limits_is_the_driver_s_to_refuse() {
+    let limits = (i64::from(i32::MIN), i64::from(i32::MAX));
+    let known = [control(Cid::BRIGHTNESS, "Brightness", Kind::Unlimited, limits)];
+    let planned = |value| plan(&known, &[("brightness".to_owned(), value)].into()).map(|set| set[0].value);
+    assert_eq!(planned(number(300.0)), Ok(300));
+    for (value, shown) in [(number(0.5), "0.5"), (number(1e10), "10000000000"), (text("auto"), "\"auto\"")] {
+        let wanted = format!("its control `brightness` can't be {shown}: it is a whole number");
+        assert_eq!(planned(value), Err(wanted));
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_said_with_what_does() {
     for (name, value, wanted) in [
