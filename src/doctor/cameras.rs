@@ -7,17 +7,21 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Finding, Machine};
+use crate::camera::genicam::{self, GenicamCamera};
 use crate::camera::source::Source;
 use crate::camera::v4l;
 use crate::config::Config;
 
 const CHECK: &str = "camera";
 const FFMPEG: &str = "ffmpeg";
+const ARAVIS: &str = "aravis";
 /// Longest wait for a camera's port.
 const REACH: Duration = Duration::from_secs(5);
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
+    let vision = tokio::task::spawn_blocking(genicam::found).await.unwrap_or_else(|error| Err(error.to_string()));
     let mut findings: Vec<Finding> = v4l::found().iter().map(at_the_machine).collect();
+    findings.extend(vision.iter().flatten().flatten().map(machine_vision));
     for (name, camera) in &config.cameras {
         findings.push(match reach(&camera.source).await {
             Ok(said) => Finding::ok(CHECK, format!("{name}: {said}")),
@@ -31,7 +35,25 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             "`ocellus cameras --discover` looks on the network; a table [cameras.NAME] adds one",
         ));
     }
+    let wanted = |camera: &crate::config::CameraConfig| matches!(Source::parse(&camera.source), Ok(Source::Genicam(_)));
+    findings.push(aravis(&vision, config.cameras.values().any(wanted)));
     findings
+}
+
+fn machine_vision(camera: &GenicamCamera) -> Finding {
+    let GenicamCamera { source, vendor, model, .. } = camera;
+    Finding::ok(CHECK, format!("{source} is {vendor} {model}"))
+}
+
+/// Whether there is what machine-vision cameras need, from what came of looking for some. `wanted`: one is configured.
+fn aravis(looked: &Result<Option<Vec<GenicamCamera>>, String>, wanted: bool) -> Finding {
+    let fix = "apt install python3-gi gir1.2-aravis-0.8: machine-vision cameras (GigE Vision, USB3 Vision) need it";
+    match looked {
+        Ok(Some(found)) => Finding::ok(ARAVIS, format!("machine-vision cameras that answer: {}", found.len())),
+        Ok(None) if wanted => Finding::error(ARAVIS, "Aravis is not installed, and a camera needs it", fix),
+        Ok(None) => Finding::warning(ARAVIS, "Aravis is not installed", fix),
+        Err(reason) => Finding::warning(ARAVIS, format!("machine-vision cameras can't be looked for: {reason}"), fix),
+    }
 }
 
 fn at_the_machine(camera: &v4l::Found) -> Finding {
@@ -136,6 +158,19 @@ mod tests {
         assert!(reached("v4l:/dev/video97").unwrap_err().0.contains("/dev/video97"));
         assert!(reached("file:/no/such.mp4").unwrap_err().0.contains("/no/such.mp4"));
         assert!(reached("sim:conveyor?seed=1").is_ok());
+    }
+
+    #[test]
+    fn aravis_is_found_or_asked_for() {
+        let there = aravis(&Ok(Some(Vec::new())), true);
+        assert_eq!((there.verdict, there.fix), (Verdict::Ok, None));
+        for (wanted, verdict) in [(false, Verdict::Warning), (true, Verdict::Error)] {
+            let absent = aravis(&Ok(None), wanted);
+            assert_eq!(absent.verdict, verdict);
+            assert!(absent.fix.unwrap().contains("apt install python3-gi gir1.2-aravis-0.8"));
+        }
+        let broken = aravis(&Err("no answer".to_owned()), true);
+        assert!(broken.verdict == Verdict::Warning && broken.said.ends_with("no answer"), "{broken:?}");
     }
 
     #[test]

@@ -73,6 +73,11 @@ def install(package, *options):
     run("dpkg", "-i", *options, package, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
+def recommended():
+    field = run("dpkg-query", "-W", "-f", "${Recommends}", "ocellus")
+    return {alternative.split()[0] for alternative in field.split(",")}
+
+
 def systemd_version():
     return int(run("systemctl", "--version").split()[1])
 
@@ -120,6 +125,12 @@ class Appliance(unittest.TestCase):
         self.assertEqual(os.stat("/var/lib/ocellus").st_uid, user.pw_uid)
         self.assertEqual(os.stat("/etc/ocellus/credentials").st_mode & 0o777, 0o700)
         run("ocellus", "check")
+        for command in ("cameras", "doctor"):
+            done = subprocess.run(["ocellus", command], capture_output=True, text=True)
+            said = done.stdout + done.stderr
+            self.assertIn("Aravis is not installed", said)
+            self.assertIn("python3-gi gir1.2-aravis-0.8", said)
+        self.assertLessEqual({"python3-gi", "gir1.2-aravis-0.8", "ffmpeg"}, recommended())
         run("bash", "-n", "/usr/share/bash-completion/completions/ocellus")
 
     def test_02_it_is_closed_as_far_as_it_says(self):

@@ -23,7 +23,9 @@ fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
 fn it_needs_no_configuration_and_looks_at_everything() {
     let folder = tempfile::tempdir().unwrap();
     let (report, _) = examined(&folder.path().join("absent.toml"));
-    for check in ["configuration", "vulkan", "gpu", "inference", "camera", "ffmpeg", "broker", "disk", "clock"] {
+    for check in
+        ["configuration", "vulkan", "gpu", "inference", "camera", "aravis", "ffmpeg", "broker", "disk", "clock"]
+    {
         assert!(!findings(&report, check).is_empty(), "nothing is said of {check}: {report}");
     }
     assert_eq!(findings(&report, "configuration")[0]["verdict"], "warning");
