@@ -40,6 +40,7 @@ pub mod learn;
 pub mod outbox;
 pub mod privacy;
 pub mod publish;
+pub mod serve;
 pub mod ship;
 pub mod status;
 pub mod web;

@@ -107,6 +107,7 @@ impl Demo {
             mqtt: MqttConfig { url: format!("mqtt://127.0.0.1:{mqtt_port}"), ..MqttConfig::default() },
             iothub: None,
             web: Some(WebConfig { listen: web, ..WebConfig::default() }),
+            serve: None,
             models: [(Name::near("model"), model)].into(),
             cameras: cameras.into_iter().collect(),
             // The store adds a folder `evidence` of its own.

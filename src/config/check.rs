@@ -3,6 +3,7 @@
 mod evidence;
 mod privacy;
 mod scene;
+mod serve;
 mod ship;
 
 use std::path::Path;
@@ -49,6 +50,7 @@ pub(super) fn check(config: &Config, document: &DeTable<'_>, found: &mut Vec<(us
     evidence::check(config, &mut wrong);
     check_outbox(config, &mut wrong);
     privacy::check(config, &mut wrong);
+    serve::check(config, &mut wrong);
     ship::check(config, &mut wrong);
 }
 

@@ -12,6 +12,7 @@ mod mqtt;
 mod name;
 mod privacy;
 mod scene;
+mod serve;
 mod ship;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use self::mqtt::MqttConfig;
 pub use self::name::Name;
 pub use self::privacy::{Allow, FinderConfig, MaskConfig, Method, PrivacyConfig, Redact, RuleConfig};
 pub use self::scene::{Anchor, EventChoice, FilterConfig, LineConfig, TrackConfig, ZoneConfig};
+pub use self::serve::ServeConfig;
 pub use self::ship::{Service, ShipConfig};
 
 /// The whole file.
@@ -59,6 +61,8 @@ pub struct Config {
     pub iothub: Option<IotHubConfig>,
     /// The web page; leave the table out to have none.
     pub web: Option<WebConfig>,
+    /// Scoring of pictures that others send; leave the table out to serve none.
+    pub serve: Option<ServeConfig>,
     /// Models by name.
     #[serde(default)]
     pub models: BTreeMap<Name, ModelConfig>,

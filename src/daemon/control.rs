@@ -192,7 +192,7 @@ impl Daemon {
         let mut unused = config.clone();
         unused.models.retain(|name, _| !self.lines.models().any(|running| running == name));
         unused.cameras.retain(|_, camera| model_of(config, camera).is_some_and(|m| unused.models.contains_key(m)));
-        let engines = if unused.cameras.is_empty() {
+        let engines = if unused.cameras.is_empty() && unused.serve.is_none() {
             BTreeMap::new()
         } else {
             open_engines(&unused).await.map_err(|error| error.to_string())?

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::DaemonError;
-use super::models::{engine_options, model_of};
+use super::models::{engine_options, model_of, sources};
 use super::outlet::Outlet;
 use super::pulse::Pulses;
 use super::reload::Plan;
@@ -99,12 +99,14 @@ impl Lines {
     fn add_models(&mut self, config: &Config, engines: BTreeMap<Name, Engine>) -> Result<(), DaemonError> {
         for (name, engine) in engines {
             let Some(model) = config.models.get(&name).cloned() else { continue };
-            let cameras = config.cameras.values().filter(|camera| model_of(config, camera) == Some(&name)).count();
-            let options = engine_options(&model, cameras);
+            let options = engine_options(&model, sources(config, &name));
             let reopen = Reopen { name: name.clone(), model, device: config.device, options };
             let labels = engine.labels().iter().map(|label| label.to_string()).collect();
             let (score, reference) = (engine.score_threshold(), engine.model_ref());
-            let (watched, notifier) = (Arc::<Watched>::default(), Arc::new(Notifier::new()));
+            let notifier = Arc::new(Notifier::new());
+            let desk = self.outlet.outputs.serve.as_ref();
+            let counter = desk.and_then(|desk| desk.add(&name, &engine, Arc::clone(&notifier)));
+            let watched = Arc::new(Watched::new(counter));
             let (outlet, stopping) = (Arc::clone(&self.outlet), Arc::clone(&self.stopping));
             let pulse = self.pulses.add(&format!("model {name}"));
             let (watching, told) = (Arc::clone(&watched), Arc::clone(&notifier));

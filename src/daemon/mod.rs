@@ -24,6 +24,7 @@ mod pulse;
 mod reload;
 mod scenes;
 mod scoring;
+mod serving;
 mod standing;
 mod summary;
 mod systemd;
@@ -45,6 +46,7 @@ pub(crate) use self::models::model_of;
 use self::models::open_engines;
 pub use self::models::open_package;
 use self::outlet::{Outlet, Outputs};
+use self::serving::Serving;
 use self::standing::Standing;
 use crate::clock::{Clock, SystemClock};
 use crate::command::{self, Book, Commander, Orders};
@@ -97,6 +99,9 @@ pub enum DaemonError {
     /// There is no outbox.
     #[error(transparent)]
     Outbox(#[from] crate::outbox::OutboxError),
+    /// Scoring can't be served.
+    #[error(transparent)]
+    Serve(#[from] crate::serve::ServeError),
     /// The audit log can't be written.
     #[error(transparent)]
     Audit(#[from] crate::privacy::AuditError),
@@ -123,6 +128,7 @@ pub struct Daemon {
     evidence: Option<EvidenceLine>,
     shutdown: watch::Sender<bool>,
     web: Option<(SocketAddr, tokio::task::JoinHandle<()>)>,
+    serve: Option<Serving>,
     stats: tokio::task::JoinHandle<()>,
     models: Vec<String>,
     device: String,
@@ -178,6 +184,7 @@ impl Daemon {
             }
             None => None,
         };
+        let serve = Serving::start(&loaded, &clock, &stopped).await?;
         let outbox = Outbox::of(&config.outbox, Arc::clone(&clock))?;
         // Beside what else must survive a restart, and so locked by this process.
         let folder = if config.outbox.enabled { Some(config.outbox.folder()?) } else { None };
@@ -204,6 +211,7 @@ impl Daemon {
             hub,
             evidence: evidence.as_ref().map(EvidenceLine::handles),
             outbox: outbox.handle(),
+            serve: serve.as_ref().map(Serving::desk),
         };
         let topics = format!("{}/{}/{}", config.mqtt.prefix, config.site, config.node);
         let book = file("commands.json");
@@ -232,6 +240,7 @@ impl Daemon {
             evidence,
             shutdown,
             web,
+            serve,
             stats,
             models,
             device,
@@ -306,7 +315,7 @@ impl Daemon {
 
     async fn stop(self) {
         systemd::stopping();
-        let Self { lines, outlet, mqtt, iothub, outbox, evidence, shutdown, web, stats, .. } = self;
+        let Self { lines, outlet, mqtt, iothub, outbox, evidence, shutdown, web, serve, stats, .. } = self;
         // Threads are joined off the runtime, which must go on carrying what they still publish.
         stats.abort();
         let joined = tokio::task::spawn_blocking(move || {
@@ -336,6 +345,9 @@ impl Daemon {
             && tokio::time::timeout(FLUSH, server).await.is_err()
         {
             tracing::warn!("The page's viewers did not go in time.");
+        }
+        if let Some(serve) = serve {
+            serve.close(FLUSH).await;
         }
         tracing::info!("Stopped.");
     }

@@ -21,18 +21,26 @@ pub(crate) fn model_of<'a>(config: &'a Config, camera: &'a CameraConfig) -> Opti
     camera.model.as_ref().or_else(|| config.models.keys().next())
 }
 
-/// Opens every model that a camera uses, off the runtime's threads.
+/// How many may want a model at a time: its cameras, and the pictures that may wait where it is served. Without any it
+/// need not be opened.
+pub(super) fn sources(config: &Config, model: &Name) -> usize {
+    let cameras = config.cameras.values().filter(|camera| model_of(config, camera) == Some(model)).count();
+    let served = config.serve.as_ref().filter(|serve| serve.serves(model));
+    cameras + served.map_or(0, |serve| serve.queue)
+}
+
+/// Opens every model that is used, off the runtime's threads.
 pub(super) async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engine>, DaemonError> {
     let mut engines = BTreeMap::new();
     for (name, model) in &config.models {
-        let cameras = config.cameras.values().filter(|c| model_of(config, c) == Some(name)).count();
-        if cameras == 0 {
+        let sources = sources(config, name);
+        if sources == 0 {
             tracing::warn!(model = %name, "No camera uses this model: it is not opened.");
             continue;
         }
         let (name, model, device) = (name.clone(), model.clone(), config.device);
         let opened = tokio::task::spawn_blocking(move || {
-            let options = engine_options(&model, cameras);
+            let options = engine_options(&model, sources);
             let said = name.clone();
             let engine = Engine::open_watched(open_package(&name, &model)?, device, &options, &mut |warm_up| {
                 tell(&said, warm_up);
@@ -60,8 +68,8 @@ fn tell(model: &Name, warm_up: WarmUp) {
     }
 }
 
-pub(super) fn engine_options(model: &ModelConfig, cameras: usize) -> EngineOptions {
+pub(super) fn engine_options(model: &ModelConfig, sources: usize) -> EngineOptions {
     let ModelConfig { score, iou, precision, memory_mib, .. } = *model;
-    let batch = model.batch.min(cameras);
+    let batch = model.batch.min(sources);
     EngineOptions { score, iou, precision, memory_mib, batch, ..EngineOptions::default() }
 }

@@ -23,6 +23,7 @@ use crate::model::engine::Outcome;
 use crate::outbox::{self, Kind, OutboxHandle};
 use crate::publish::{IotHubHandle, MqttHandle};
 use crate::scene::Scene;
+use crate::serve::Desk;
 use crate::ship::CourierHandle;
 use crate::state::StateFile;
 use crate::status::{CameraState, CameraStats, CameraStatus, HubLink, OutboxStats, STATS_SCHEMA, Stats};
@@ -36,6 +37,8 @@ pub(super) struct Outputs {
     /// What picks evidence, and what brings it to the store.
     pub(super) evidence: Option<(KeeperHandle, CourierHandle)>,
     pub(super) outbox: OutboxHandle,
+    /// What scores pictures for others.
+    pub(super) serve: Option<Arc<Desk>>,
 }
 
 /// Everything behind the engines.
@@ -126,6 +129,9 @@ impl Outlet {
     /// Notes that another configuration is in force.
     pub(super) fn set_config(&self, digest: &str) {
         digest.clone_into(&mut self.config.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(desk) = &self.outputs.serve {
+            desk.set_config(digest);
+        }
     }
 
     /// Sends one scored frame everywhere, and what it brought about. `taken` is when the engine took it from its mailbox.

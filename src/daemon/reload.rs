@@ -62,7 +62,8 @@ fn is_tuned(old: &CameraConfig, new: &CameraConfig) -> bool {
 
 /// The keys and tables that differ and can't be changed in a daemon that runs. A model may be added.
 fn restart(old: &Config, new: &Config) -> Vec<String> {
-    let Config { site, node, device, cache, mqtt, iothub, web, models, cameras: _, evidence, privacy, outbox } = old;
+    let Config { site, node, device, cache, mqtt, iothub, web, serve, models, cameras: _, evidence, privacy, outbox } =
+        old;
     let mut fixed: Vec<String> = [
         ("`site`", *site != new.site),
         ("`node`", *node != new.node),
@@ -71,6 +72,7 @@ fn restart(old: &Config, new: &Config) -> Vec<String> {
         ("[mqtt]", *mqtt != new.mqtt),
         ("[iothub]", *iothub != new.iothub),
         ("[web]", *web != new.web),
+        ("[serve]", *serve != new.serve),
         ("[evidence]", *evidence != new.evidence),
         ("[privacy]", *privacy != new.privacy),
         ("[outbox]", *outbox != new.outbox),

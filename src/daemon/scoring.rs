@@ -1,4 +1,5 @@
-//! One thread a model: takes the newest frame of each of its cameras, scores them together, hands them on.
+//! One thread a model: takes the newest frame of each of its cameras, scores them together, hands them on. While no
+//! camera has one it scores pictures that others have sent.
 //!
 //! While a GPU works on one batch the next may be handed in, if frames are waiting; if none are, the thread waits for
 //! the batch at once. So nothing is held back to keep a device busy.
@@ -21,6 +22,7 @@ use crate::camera::mailbox::{Mailbox, Notifier};
 use crate::config::{DeviceChoice, ModelConfig, Name};
 use crate::frame::{Frame, Image};
 use crate::model::engine::{Engine, EngineError, EngineOptions};
+use crate::serve::{Counter, Ticket};
 
 /// How long the thread sleeps when no frame comes, before it looks whether it should end.
 const IDLE: Duration = Duration::from_millis(200);
@@ -34,11 +36,19 @@ pub(super) struct Line {
     pub(super) score: Option<f32>,
 }
 
-/// The cameras that one model looks at. They may change while it does.
+/// The cameras that one model looks at, which may change while it does, and pictures that others send.
 #[derive(Default)]
-pub(super) struct Watched(Mutex<Arc<Vec<Line>>>);
+pub(super) struct Watched {
+    lines: Mutex<Arc<Vec<Line>>>,
+    counter: Option<Arc<Counter>>,
+}
 
 impl Watched {
+    /// No camera yet, and what is left at `counter`.
+    pub(super) fn new(counter: Option<Arc<Counter>>) -> Self {
+        Self { lines: Mutex::default(), counter }
+    }
+
     /// Adds a camera, or gives it a new mailbox.
     pub(super) fn add(&self, line: Line) {
         self.change(|lines| {
@@ -59,11 +69,11 @@ impl Watched {
     }
 
     fn change(&self, with: impl FnOnce(&mut Vec<Line>)) {
-        with(Arc::make_mut(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)));
+        with(Arc::make_mut(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 
     fn now(&self) -> Arc<Vec<Line>> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.lines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -130,10 +140,41 @@ struct Work {
     flying: VecDeque<Batch>,
 }
 
-/// Frames that are scored together.
+/// What is scored together.
 struct Batch {
     taken: Instant,
-    frames: Vec<Taken>,
+    lot: Lot,
+}
+
+/// Frames of cameras, or pictures that others sent. They are not mixed, so that no frame waits for more pictures than
+/// there were before it came.
+enum Lot {
+    Frames(Vec<Taken>),
+    Sent(Vec<Ticket>),
+}
+
+impl Lot {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Frames(frames) => frames.is_empty(),
+            Self::Sent(tickets) => tickets.is_empty(),
+        }
+    }
+
+    fn images(&self) -> Vec<&Image> {
+        match self {
+            Self::Frames(frames) => frames.iter().map(|taken| &taken.frame.image).collect(),
+            Self::Sent(tickets) => tickets.iter().map(Ticket::image).collect(),
+        }
+    }
+
+    /// The lowest score that counts for any of them, where the model's own is `own`.
+    fn score(&self, own: f32) -> f32 {
+        match self {
+            Self::Frames(frames) => frames.iter().map(|taken| taken.score).fold(1.0, f32::min),
+            Self::Sent(tickets) => tickets.iter().map(|ticket| ticket.score().unwrap_or(own)).fold(1.0, f32::min),
+        }
+    }
 }
 
 /// A frame that is scored.
@@ -151,16 +192,17 @@ impl Work {
             // Read before looking, so that a frame that comes in between wakes the wait below.
             let seen = notifier.generation();
             self.lines = self.watched.now();
-            let frames = self.take();
-            let idle = frames.is_empty();
+            let lot = self.next();
+            let idle = lot.is_empty();
             if idle && self.flying.is_empty() {
                 if self.stopping() {
+                    self.close_counter();
                     return;
                 }
                 notifier.wait(seen, IDLE);
                 continue;
             }
-            let scored = if idle { self.collect() } else { self.submit(frames) };
+            let scored = if idle { self.collect() } else { self.submit(lot) };
             if let Err(reason) = scored {
                 self.recover(&reason);
             }
@@ -169,6 +211,32 @@ impl Work {
 
     fn stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// What is scored next: cameras' frames where there are some.
+    fn next(&mut self) -> Lot {
+        let frames = self.take();
+        if frames.is_empty() { Lot::Sent(self.take_sent()) } else { Lot::Frames(frames) }
+    }
+
+    /// Pictures that others sent. With cameras beside them they are on the device one lot at a time, and on a CPU, where
+    /// they run one after the other, one at a time: a frame that comes meanwhile has no more to wait for.
+    fn take_sent(&self) -> Vec<Ticket> {
+        let Some(counter) = self.watched.counter.as_ref().filter(|_| !self.stopping()) else { return Vec::new() };
+        let alone = self.lines.is_empty();
+        let under_way = self.flying.iter().any(|batch| matches!(batch.lot, Lot::Sent(_)));
+        match (alone, self.engine.depth()) {
+            (false, _) if under_way => Vec::new(),
+            (false, 1) => counter.take(1),
+            _ => counter.take(self.reopen.options.batch.max(1)),
+        }
+    }
+
+    /// Tells those who sent pictures that none will be scored for now.
+    fn close_counter(&self) {
+        if let Some(counter) = &self.watched.counter {
+            counter.close();
+        }
     }
 
     /// The newest frame of each camera, up to the batch.
@@ -193,28 +261,39 @@ impl Work {
         batch
     }
 
-    /// Hands frames in; what the engine has no room for any longer is sent off.
-    fn submit(&mut self, frames: Vec<Taken>) -> Result<(), String> {
+    /// Hands pictures in; what the engine has no room for any longer is sent off.
+    fn submit(&mut self, lot: Lot) -> Result<(), String> {
         let taken = self.outlet.clock().monotonic();
-        let images: Vec<&Image> = frames.iter().map(|taken| &taken.frame.image).collect();
-        // What the most curious camera wants; the others leave out what is too weak for them.
-        self.engine.set_score_threshold(frames.iter().map(|taken| taken.score).fold(1.0, f32::min));
-        contained(|| self.engine.submit(&images))?;
-        self.flying.push_back(Batch { taken, frames });
+        // What the most curious one wants; the others leave out what is too weak for them.
+        self.engine.set_score_threshold(lot.score(self.engine.score_threshold()));
+        contained(|| self.engine.submit(&lot.images()))?;
+        self.flying.push_back(Batch { taken, lot });
         while self.flying.len() >= self.engine.depth() {
             self.collect()?;
         }
         Ok(())
     }
 
-    /// Waits for the oldest frames that were handed in, and sends them off.
+    /// Waits for the oldest pictures that were handed in, and sends them off.
     fn collect(&mut self) -> Result<(), String> {
         let outcomes = contained(|| self.engine.collect())?.unwrap_or_default();
-        let Some(Batch { taken, frames }) = self.flying.pop_front() else { return Ok(()) };
+        let Some(Batch { taken, lot }) = self.flying.pop_front() else { return Ok(()) };
         let model = self.engine.model_ref();
-        for (Taken { camera, frame, score }, mut outcome) in frames.into_iter().zip(outcomes) {
-            outcome.objects.retain(|object| object.score > score);
-            self.outlet.scored(&camera, frame, outcome, &model, taken);
+        match lot {
+            Lot::Frames(frames) => {
+                for (Taken { camera, frame, score }, mut outcome) in frames.into_iter().zip(outcomes) {
+                    outcome.objects.retain(|object| object.score > score);
+                    self.outlet.scored(&camera, frame, outcome, &model, taken);
+                }
+            }
+            Lot::Sent(tickets) => {
+                let own = self.engine.score_threshold();
+                for (ticket, mut outcome) in tickets.into_iter().zip(outcomes) {
+                    let score = ticket.score().unwrap_or(own);
+                    outcome.objects.retain(|object| object.score > score);
+                    ticket.answer(outcome, &model, taken);
+                }
+            }
         }
         Ok(())
     }
@@ -224,6 +303,7 @@ impl Work {
         tracing::error!(model = %self.reopen.name, reason, "The model can't be run; opening it again.");
         // The engine has given them up; newer frames are on their way.
         self.flying.clear();
+        self.close_counter();
         for line in self.lines.iter() {
             self.outlet.set_blind(&line.camera, Some(reason));
         }
@@ -234,6 +314,9 @@ impl Work {
                 tracing::info!(model = %self.reopen.name, device = engine.device(), "The model runs again.");
                 self.outlet.set_device(engine.device());
                 self.engine = engine;
+                if let Some(counter) = &self.watched.counter {
+                    counter.open(&self.engine);
+                }
                 for line in self.lines.iter() {
                     self.outlet.set_blind(&line.camera, None);
                 }

@@ -31,13 +31,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A TCP listener with limits.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(crate) struct Connections {
     listener: TcpListener,
     places: Arc<Semaphore>,
 }
 
 impl Connections {
-    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // A restarted daemon gets its port back while old connections fade out.
         socket.set_reuseaddr(true)?;
@@ -47,7 +47,7 @@ impl Connections {
         Ok(Self { listener: socket.listen(128)?, places: Arc::new(Semaphore::new(CONNECTIONS)) })
     }
 
-    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 }
@@ -84,7 +84,7 @@ impl Listener for Connections {
 
 /// One connection, with its place among [`CONNECTIONS`].
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     moved: Instant,
     idle: Pin<Box<Sleep>>,

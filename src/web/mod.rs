@@ -25,7 +25,7 @@ pub mod api;
 mod assets;
 mod hub;
 mod kept;
-mod listener;
+pub(crate) mod listener;
 mod live;
 mod metrics;
 mod wall;
@@ -219,7 +219,7 @@ async fn only_this_machine(request: Request, next: Next) -> Response {
     .into_response()
 }
 
-fn names_this_machine(headers: &HeaderMap) -> bool {
+pub(crate) fn names_this_machine(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else {
         // Browsers always send one.
         return true;

@@ -13,6 +13,7 @@ const TABLES: [(&str, &str); 21] = [
     ("iothub", ""),
     ("iothub.dps", "id_scope = \"0ne1\"\nregistration_id = \"edge-01\"\n"),
     ("web", ""),
+    ("serve", ""),
     ("models.NAME", "path = \"/\"\n"),
     ("cameras.NAME", "source = \"sim:conveyor\"\n"),
     ("cameras.NAME.track", ""),
@@ -38,6 +39,7 @@ fn header(table: &str) -> String {
     match table {
         "" => String::new(),
         "evidence.node" => "[evidence]\nstore = \"/tmp\"\n[evidence.node]\n".to_owned(),
+        "serve" => "[models.NAME]\npath = \"/\"\n[serve]\n".to_owned(),
         "evidence.ship" => "[evidence]\nstore = \"az://c\"\n[evidence.ship]\n".to_owned(),
         "privacy.masks" | "privacy.store" => format!("{CAMERA}[[{table}]]\n"),
         "cameras.NAME.zones" | "cameras.NAME.lines" => format!("{CAMERA}[[{table}]]\n"),
@@ -79,7 +81,7 @@ fn the_reference_has_every_key_and_no_other() {
     for (table, needed) in TABLES {
         let listed: BTreeSet<_> = documented[table].iter().map(|(key, _)| key.clone()).collect();
         let tables: &[&str] = match table {
-            "" => &["mqtt", "iothub", "web", "models", "cameras", "evidence", "privacy", "outbox"],
+            "" => &["mqtt", "iothub", "web", "serve", "models", "cameras", "evidence", "privacy", "outbox"],
             "evidence" => &["node", "ship"],
             "privacy" => &["persons", "faces", "masks", "store"],
             "cameras.NAME" => &["trust"],
@@ -128,6 +130,7 @@ fn what_is_switched_off_in_the_example_works_when_it_is_switched_on() {
         "line-3.password",
         "line-3.jpg",
         "metrics.token",
+        "serve.token",
         "ca.pem",
         "sas",
         "node.pem",
@@ -156,7 +159,7 @@ fn what_is_switched_off_in_the_example_works_when_it_is_switched_on() {
 
     // Every key is there, so that nobody has to look elsewhere, if only as an alternative to another; neither stills nor
     // certificates come over plain RTSP.
-    let alternatives = ["metrics_token_credential", "poll_s", "ca_file", "tls_verify"];
+    let alternatives = ["metrics_token_credential", "token_credential", "poll_s", "ca_file", "tls_verify"];
     for (table, needed) in TABLES {
         for key in known(table, needed) {
             let own = [format!("\n{key} = "), format!("\n# or: {key} = ")];

@@ -428,3 +428,30 @@ fn the_way_to_a_store_must_make_sense() {
         assert!(message.starts_with(wanted), "{store} {rest}: {message}");
     }
 }
+
+#[test]
+fn scoring_for_others_takes_a_token_a_model_and_limits_that_make_sense() {
+    let (_folder, good) = good();
+    for (text, wanted) in [
+        (
+            "listen = \"0.0.0.0:8000\"",
+            "1: beyond this machine scoring takes a token: set `token_file` or `token_credential`",
+        ),
+        ("token_file = \"/no/such\"", "1: there is no file /no/such"),
+        ("token_credential = \"a\"\ntoken_file = \"/\"", "1: the token comes from one place: give `token_file` or"),
+        ("models = [\"n\"]", "1: there is no model `n`: did you mean `m`?"),
+        ("models = []", "1: `models` names a model or more"),
+        ("queue = 0", "1: `queue` is from 1 to 1024"),
+        ("concurrent = 257", "1: `concurrent` is from 1 to 256"),
+        ("max_body_mib = 0", "1: `max_body_mib` is from 1 to 1024"),
+        ("memory_mib = 8", "1: `memory_mib` is from `max_body_mib` to 1048576"),
+        ("timeout_s = nan", "1: `timeout_s` is from 0.1 to 600"),
+        ("port = 8000", "1: unknown key `port`"),
+    ] {
+        let message = only(&format!("{good}[serve]\n{text}\n"));
+        let (line, said) = message.split_once(": ").expect("a line");
+        let wanted = wanted.split_once(": ").expect("a line").1;
+        assert!(line == "6" && said.starts_with(wanted), "{text:?}: {message}");
+    }
+    assert!(only("[serve]\n").starts_with("1: there is no model to score with: add a table [models.NAME]"));
+}
