@@ -7,7 +7,7 @@ use super::{only, parse};
 const REFERENCE: &str = include_str!("../../../docs/reference/config.md");
 const EXAMPLE: &str = include_str!("../../../packaging/ocellus.toml");
 /// The tables of the file, with what must be in them.
-const TABLES: [(&str, &str); 21] = [
+const TABLES: [(&str, &str); 22] = [
     ("", ""),
     ("mqtt", ""),
     ("iothub", ""),

@@ -45,7 +45,7 @@ fn the_pace_holds_whatever_comes() {
         }
     }
     assert!(count > 20 && count < 3 * 120 + 40, "{count}");
-    kept.novel(&sight(vec![0.0; 8]), pace, 7200_000 + 86_400_000);
+    kept.novel(&sight(vec![0.0; 8]), pace, 7_200_000 + 86_400_000);
     assert!((kept.least - 0.02).abs() < 1e-6, "{}", kept.least);
 }
 
