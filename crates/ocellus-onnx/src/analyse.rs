@@ -275,6 +275,7 @@ impl Settled {
         let mut typed = self.0.into_typed().map_err(failed)?;
         measure(source, &typed)?;
         rewrite::join(&mut typed).map_err(failed)?;
+        rewrite::name(&mut typed).map_err(failed)?;
         let simplified = typed.into_decluttered().map_err(failed)?;
         measure(source, &simplified)?;
         Ok(simplified)

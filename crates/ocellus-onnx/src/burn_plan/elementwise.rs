@@ -27,6 +27,7 @@ pub(super) fn unary(unary: Unary, kind: Kind, x: DispatchTensor) -> DispatchTens
         Unary::HardSwish => hard_swish(x),
         Unary::LeakyRelu { slope } => B::leaky_relu(x, float(slope)),
         Unary::Ln => B::float_log(x),
+        Unary::Mish => mish(x),
         Unary::Neg => B::float_neg(x),
         Unary::Power { exponent } => power(x, exponent),
         Unary::Recip => B::float_recip(x),
@@ -36,6 +37,7 @@ pub(super) fn unary(unary: Unary, kind: Kind, x: DispatchTensor) -> DispatchTens
         Unary::Sign => B::float_sign(x),
         Unary::Silu => B::float_mul(x.clone(), B::sigmoid(x)),
         Unary::Sin => B::float_sin(x),
+        Unary::Softplus => softplus(x),
         Unary::Sqrt => B::float_sqrt(x),
         Unary::Square => B::float_mul(x.clone(), x),
         Unary::Tanh => B::float_tanh(x),
@@ -207,6 +209,28 @@ fn gelu_tanh(x: DispatchTensor, exponent: i32) -> DispatchTensor {
 fn hard_swish(x: DispatchTensor) -> DispatchTensor {
     let line = B::float_add_scalar(B::float_mul_scalar(x.clone(), Scalar::Float(1.0 / 6.0)), float(0.5));
     B::float_mul(x, B::float_clamp(line, float(0.0), float(1.0)))
+}
+
+/// `x tanh(ln(1 + e)) = x (e² + 2e) / (e² + 2e + 2)` with `e = exp(x)`; above 20 the quotient is 1.
+fn mish(x: DispatchTensor) -> DispatchTensor {
+    let e = B::float_exp(B::float_clamp_max(x.clone(), float(20.0)));
+    let part = B::float_mul(e.clone(), B::float_add_scalar(e, float(2.0)));
+    let gate = B::float_div(part.clone(), B::float_add_scalar(part, float(2.0)));
+    B::float_mul(x, gate)
+}
+
+/// `max(x, 0) + ln(1 + e)` with `e = exp(-|x|)`. Shaders know logarithms of what is near 1 to 2^-21 only, so that this
+/// one is `2 artanh(z)` with `z = e / (2 + e)`, at most 1/3, whose series is exact to 1e-8 after seven terms.
+fn softplus(x: DispatchTensor) -> DispatchTensor {
+    let e = B::float_exp(B::float_neg(B::float_abs(x.clone())));
+    let z = B::float_div(e.clone(), B::float_add_scalar(e, float(2.0)));
+    let square = B::float_mul(z.clone(), z.clone());
+    let mut series = B::float_add_scalar(B::float_mul_scalar(square.clone(), float(1.0 / 13.0)), float(1.0 / 11.0));
+    for odd in [9.0, 7.0, 5.0, 3.0, 1.0] {
+        series = B::float_add_scalar(B::float_mul(series, square.clone()), float(1.0 / odd));
+    }
+    let logarithm = B::float_mul_scalar(B::float_mul(z, series), float(2.0));
+    B::float_add(B::float_clamp_min(x, float(0.0)), logarithm)
 }
 
 fn power(x: DispatchTensor, exponent: f32) -> DispatchTensor {

@@ -107,7 +107,7 @@ fn shuffles_splits_and_joins_are_gathers_of_channels() {
 fn what_is_not_understood_is_left_to_tract() {
     let model = Model::new().input("x", &[2, 4, 8, 8]);
     let model = convolution(model, ("x", "a"), [6, 4, 3], vec![ints("strides", &[2, 2])])
-        .node("Softplus", &["a"], &["b"])
+        .node("Sin", &["a"], &["b"])
         .node_with("LeakyRelu", &["b"], &["c"], vec![float("alpha", 0.2)]);
     let model = convolution(model, ("c", "d"), [33, 6, 1], vec![])
         .node("GlobalAveragePool", &["d"], &["e"])

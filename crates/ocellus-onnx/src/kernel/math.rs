@@ -1,7 +1,7 @@
 //! Activations on vectors. The exponential reduces its argument to `n ln 2 + r` and uses the polynomial for `r` of
 //! Cephes' `expf`; `tanhf` near 0 is from the same library. Relative errors stay below 1e-6.
 
-use super::simd::Simd;
+use super::simd::{Inner, Simd};
 use super::{Activation, Grid};
 
 /// Adding and subtracting 1.5 * 2^23 rounds numbers within ±2^22 to the nearest integer, of two to the even one.
@@ -96,32 +96,48 @@ fn apply<const B: usize, S: Simd<B>>(s: S, activation: Activation, x: S::V) -> S
     }
 }
 
-/// Applies an activation to vectors in place, one loop for each function.
+/// Applies an activation to vectors in place.
 #[inline(always)]
 pub fn activate<const B: usize, S: Simd<B>>(s: S, activation: Activation, vectors: &mut [[f32; B]]) {
-    macro_rules! loops {
-        ($($pattern:pat),*) => {
-            match activation {
-                Activation::None => {}
-                $($pattern => for x in vectors { s.store(x, apply(s, activation, s.load(x))); },)*
-            }
-        };
+    if activation != Activation::None {
+        s.vectorize(Activate { activation, vectors });
     }
-    loops!(
-        Activation::Relu,
-        Activation::Clip { .. },
-        Activation::LeakyRelu { .. },
-        Activation::HardSigmoid { .. },
-        Activation::HardSwish,
-        Activation::Sigmoid,
-        Activation::Silu,
-        Activation::Exp,
-        Activation::Tanh,
-        Activation::Mish,
-        Activation::GeluTanh,
-        Activation::Quantise(_),
-        Activation::QuantisedSilu { .. }
-    );
+}
+
+/// One loop for each function, compiled once for all kernels that end with them.
+struct Activate<'a, const B: usize> {
+    activation: Activation,
+    vectors: &'a mut [[f32; B]],
+}
+
+impl<const B: usize, S: Simd<B>> Inner<B, S> for Activate<'_, B> {
+    #[inline(always)]
+    fn run(self, s: S) {
+        let Self { activation, vectors } = self;
+        macro_rules! loops {
+            ($($pattern:pat),*) => {
+                match activation {
+                    Activation::None => {}
+                    $($pattern => for x in vectors { s.store(x, apply(s, activation, s.load(x))); },)*
+                }
+            };
+        }
+        loops!(
+            Activation::Relu,
+            Activation::Clip { .. },
+            Activation::LeakyRelu { .. },
+            Activation::HardSigmoid { .. },
+            Activation::HardSwish,
+            Activation::Sigmoid,
+            Activation::Silu,
+            Activation::Exp,
+            Activation::Tanh,
+            Activation::Mish,
+            Activation::GeluTanh,
+            Activation::Quantise(_),
+            Activation::QuantisedSilu { .. }
+        );
+    }
 }
 
 /// What follows the sums of a convolution.

@@ -72,6 +72,43 @@ pub trait Simd<const B: usize>: Copy + Send + Sync + 'static {
     fn reciprocal(self, value: Self::V) -> Self::V;
 }
 
+/// Inner loops with the instruction sets' features. These are methods of the loop's type, since the compiler translates
+/// such a method with the module of that type: functions of this module would all be one unit of code that takes minutes.
+trait Compiled: Sized {
+    /// With none.
+    #[inline(never)]
+    fn portable(self, simd: Portable)
+    where
+        Self: Inner<8, Portable>,
+    {
+        self.run(simd);
+    }
+    /// # Safety
+    /// The machine has the instructions.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    #[inline(never)]
+    unsafe fn avx2(self, simd: Avx2)
+    where
+        Self: Inner<8, Avx2>,
+    {
+        self.run(simd);
+    }
+    /// # Safety
+    /// The machine has the instructions.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    #[inline(never)]
+    unsafe fn avx512(self, simd: Avx512)
+    where
+        Self: Inner<16, Avx512>,
+    {
+        self.run(simd);
+    }
+}
+
+impl<I> Compiled for I {}
+
 /// Vectors that the compiler makes of arrays, for machines without the instruction sets below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Portable;
@@ -88,7 +125,7 @@ impl Simd<8> for Portable {
 
     #[inline(always)]
     fn vectorize<I: Inner<8, Self>>(self, inner: I) {
-        inner.run(self);
+        inner.portable(self);
     }
     #[inline(always)]
     fn load(self, from: &[f32; 8]) -> Self::V {
@@ -174,13 +211,8 @@ impl Simd<8> for Avx2 {
 
     #[inline(always)]
     fn vectorize<I: Inner<8, Self>>(self, inner: I) {
-        #[target_feature(enable = "avx2,fma")]
-        #[inline(never)]
-        fn compiled<I: Inner<8, Avx2>>(simd: Avx2, inner: I) {
-            inner.run(simd);
-        }
         // SAFETY: `self` proves that the machine has the features.
-        unsafe { compiled(self, inner) }
+        unsafe { inner.avx2(self) }
     }
     #[inline(always)]
     fn load(self, from: &[f32; 8]) -> Self::V {
@@ -267,13 +299,8 @@ impl Simd<16> for Avx512 {
 
     #[inline(always)]
     fn vectorize<I: Inner<16, Self>>(self, inner: I) {
-        #[target_feature(enable = "avx512f,avx2,fma")]
-        #[inline(never)]
-        fn compiled<I: Inner<16, Avx512>>(simd: Avx512, inner: I) {
-            inner.run(simd);
-        }
         // SAFETY: `self` proves that the machine has the features (AVX-512 contains AVX2).
-        unsafe { compiled(self, inner) }
+        unsafe { inner.avx512(self) }
     }
     #[inline(always)]
     fn load(self, from: &[f32; 16]) -> Self::V {

@@ -6,6 +6,7 @@
 //! * What no convolution or product follows, as the decoding of boxes, where pixels and scores need more digits
 //!   than 11 bits give.
 //! * Sums and means, softmax, and the powers that are summed: of 16-bit numbers these lose digits or overflow.
+//! * Softplus and Mish, which square an exponential.
 //! * Numbers made from integers, and sampling, whose coordinates need more digits.
 //!
 //! Weights that are too large for 16 bits become the largest number that is not.
@@ -87,6 +88,7 @@ fn needs_width(op: &Op) -> bool {
         | Op::Upload(_)
         | Op::Download(_)
         | Op::CumSum { .. }
+        | Op::Unary(Unary::Mish | Unary::Softplus)
         | Op::TopK { .. } => true,
         Op::Reduce { reducer, .. } => matches!(reducer, Reducer::Sum | Reducer::Mean | Reducer::Prod),
         Op::AvgPool { pool, .. } => pool.kernel.iter().product::<usize>() > LARGE_WINDOW,

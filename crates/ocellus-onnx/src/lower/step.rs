@@ -258,6 +258,8 @@ pub(crate) enum Unary {
         slope: f32,
     },
     Ln,
+    /// `x tanh(ln(1 + exp(x)))`.
+    Mish,
     Neg,
     Power {
         exponent: f32,
@@ -270,6 +272,8 @@ pub(crate) enum Unary {
     Sign,
     Silu,
     Sin,
+    /// `ln(1 + exp(x))`.
+    Softplus,
     Sqrt,
     Square,
     Tanh,

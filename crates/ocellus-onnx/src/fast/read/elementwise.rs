@@ -57,6 +57,7 @@ fn function(op: &dyn ElementWiseMiniOp) -> Option<Map> {
         "Sigmoid" => Activation::Sigmoid,
         "HardSwish" => Activation::HardSwish,
         "Tanh" => Activation::Tanh,
+        "Mish" => Activation::Mish,
         "Exp" => Activation::Exp,
         _ => return None,
     }))

@@ -113,12 +113,22 @@ impl<const B: usize, S: Simd<B>> Inner<B, S> for Rows<'_, B> {
     fn run(self, s: S) {
         let window = self.window;
         match (window.kernel, window.stride, window.dilation) {
-            ([3, 3], [1, 1], [1, 1]) => self.rows::<3, 1, S>(s),
-            ([3, 3], [2, 2], [1, 1]) => self.rows::<3, 2, S>(s),
-            ([5, 5], [1, 1], [1, 1]) => self.rows::<5, 1, S>(s),
-            ([5, 5], [2, 2], [1, 1]) => self.rows::<5, 2, S>(s),
-            _ => self.rows::<0, 0, S>(s),
+            ([3, 3], [1, 1], [1, 1]) => s.vectorize(Fixed::<3, 1, B>(self)),
+            ([3, 3], [2, 2], [1, 1]) => s.vectorize(Fixed::<3, 2, B>(self)),
+            ([5, 5], [1, 1], [1, 1]) => s.vectorize(Fixed::<5, 1, B>(self)),
+            ([5, 5], [2, 2], [1, 1]) => s.vectorize(Fixed::<5, 2, B>(self)),
+            _ => s.vectorize(Fixed::<0, 0, B>(self)),
         }
+    }
+}
+
+/// Rows of a window with `K` columns and steps of `STRIDE`, compiled apart for each, which is faster to compile.
+struct Fixed<'a, const K: usize, const STRIDE: usize, const B: usize>(Rows<'a, B>);
+
+impl<const K: usize, const STRIDE: usize, const B: usize, S: Simd<B>> Inner<B, S> for Fixed<'_, K, STRIDE, B> {
+    #[inline(always)]
+    fn run(self, s: S) {
+        self.0.rows::<K, STRIDE, S>(s);
     }
 }
 

@@ -61,17 +61,30 @@ impl<const L: usize, const B: usize, S: Simd<B>> Inner<B, S> for Segment<'_, L, 
     }
 }
 
+/// The segment in tiles of `O` blocks. Compiled apart for each stride and number of blocks: all of them in one function
+/// take the compiler minutes.
+struct Tiles<'s, 'a, const STRIDE: usize, const O: usize, const L: usize, const B: usize>(&'s mut Segment<'a, L, B>);
+
+impl<const STRIDE: usize, const O: usize, const L: usize, const B: usize, S: Simd<B>> Inner<B, S>
+    for Tiles<'_, '_, STRIDE, O, L, B>
+{
+    #[inline(always)]
+    fn run(self, s: S) {
+        self.0.tiles::<STRIDE, O, S>(s);
+    }
+}
+
 impl<const L: usize, const B: usize> Segment<'_, L, B> {
     #[inline(always)]
     fn with_stride<const STRIDE: usize, S: Simd<B>>(&mut self, s: S) {
         if L > 1 && S::GROUP >= 4 && self.blocks == 4 {
-            self.tiles::<STRIDE, 4, S>(s);
+            s.vectorize(Tiles::<STRIDE, 4, L, B>(self));
         } else if L > 1 && S::GROUP >= 3 && self.blocks == 3 {
-            self.tiles::<STRIDE, 3, S>(s);
+            s.vectorize(Tiles::<STRIDE, 3, L, B>(self));
         } else if S::GROUP >= 2 && self.blocks == 2 {
-            self.tiles::<STRIDE, 2, S>(s);
+            s.vectorize(Tiles::<STRIDE, 2, L, B>(self));
         } else {
-            self.tiles::<STRIDE, 1, S>(s);
+            s.vectorize(Tiles::<STRIDE, 1, L, B>(self));
         }
     }
 
