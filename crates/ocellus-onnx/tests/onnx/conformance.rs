@@ -160,8 +160,8 @@ fn light_networks_are_right() {
     assert_sound("cpu", &cases, &outcomes, cases.len());
 }
 
-/// Whatever Vulkan device there is, software ones included. Hours on one of those: `OCELLUS_OUTCOMES=FILE` keeps what
-/// was found, so that a run can be ended and started again.
+/// Whatever Vulkan device there is, software ones included. A quarter of an hour or more on one of those:
+/// `OCELLUS_OUTCOMES=FILE` keeps what was found, so that a run can be ended and started again.
 #[test]
 #[ignore = "needs a GPU, or patience: run with `make test-gpu`"]
 fn gpu_backend_cases_are_right_or_refused() {

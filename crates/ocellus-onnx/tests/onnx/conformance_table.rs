@@ -20,7 +20,7 @@ anew.
 const VULKAN_HEAD: &str = "\
 Right answers to the ONNX standard's own backend tests on a Vulkan device, by operator, steps on the host included. What
 is not right is refused when the model is loaded. Written by the test `gpu_backend_cases_are_right_or_refused`, which
-takes hours on a software device; `OCELLUS_WRITE_TABLE=1` makes it write anew.
+takes a quarter of an hour or more on a software device; `OCELLUS_WRITE_TABLE=1` makes it write anew.
 
 | operator | cases | right |
 |---|---:|---:|
