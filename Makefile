@@ -47,7 +47,7 @@ test-container: build ## build the container image from Debian's packages, and r
 test-gpu: setup-test ## run the models on whatever Vulkan device there is, software ones included
 	cargo test $(CARGO_PROFILE) --locked --workspace -- --ignored gpu
 
-test-vm: build ## test cameras at the machine in a virtual machine with the kernel's simulated camera (minutes; root)
+test-vm: deb ## cameras, the package's limits and power cuts in a virtual machine with a kernel of its own (minutes; root)
 	@scripts/setup vm
 	scripts/test-vm
 
