@@ -20,4 +20,5 @@ mod peers;
 mod protobuf;
 #[path = "../../crates/ocellus-onnx/src/samples.rs"]
 mod samples;
+mod serve;
 mod tracks;
