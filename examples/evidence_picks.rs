@@ -77,7 +77,8 @@ impl Run {
         let options = EngineOptions { batch: options.threads, ..options };
         let engine = Engine::open(open_package(name, model)?, first.device, &options)?;
         let track = camera.track.clone().unwrap_or_default();
-        let scene = Scene::new(Some(&track), &camera.zones, &camera.lines, Ids::seeded(1)).ok_or("there is no scene")?;
+        let scene =
+            Scene::new(Some(&track), &camera.zones, &camera.lines, Ids::seeded(1)).ok_or("there is no scene")?;
         let clock = ManualClock::new(DateTime::UNIX_EPOCH);
         let selectors = loaded.iter().filter_map(|loaded| loaded.config.evidence.as_ref());
         let selectors = selectors.map(|settings| Selector::new(settings, Arc::new(clock.clone()))).collect();

@@ -18,6 +18,7 @@ mod causes;
 pub mod clock;
 pub mod command;
 pub mod config;
+mod logs;
 mod outage;
 pub mod secret;
 pub mod state;

@@ -40,14 +40,43 @@ pub struct NodeStatus {
     #[serde(serialize_with = "milliseconds")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: DateTime<Utc>,
+    /// Which configuration is in force; absent where it is not known, as in the last will.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigStatus>,
 }
 
 impl NodeStatus {
     /// This daemon's, in a state since then.
     #[must_use]
     pub fn of(state: NodeState, since: DateTime<Utc>) -> Self {
-        Self { schema: NODE_SCHEMA.to_owned(), state, version: env!("CARGO_PKG_VERSION").to_owned(), since }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { schema: NODE_SCHEMA.to_owned(), state, version, since, config: None }
     }
+}
+
+/// Which configuration is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigStatus {
+    /// `sha256:…` of what is in force: the configuration, and what was commanded.
+    pub digest: String,
+    /// When the file was read that it comes from.
+    #[serde(serialize_with = "milliseconds")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub since: DateTime<Utc>,
+    /// Why the file as it is now is not in force; absent where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedReload>,
+}
+
+/// A reload that changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedReload {
+    /// Why, in sentences for people.
+    pub reason: String,
+    /// When it was asked for.
+    #[serde(serialize_with = "milliseconds")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: DateTime<Utc>,
 }
 
 /// What a camera is doing.
@@ -235,6 +264,9 @@ pub struct Stats {
     /// The connection to Azure IoT Hub, where there is to be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iothub: Option<HubLink>,
+    /// Which configuration is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigStatus>,
 }
 
 /// What became of frames that were worth keeping for one reason.

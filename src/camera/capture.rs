@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Deserialize as DeserializeDerive, Serialize};
 
 use super::genicam::Trigger;
 
 /// A format of pixels that is understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, DeserializeDerive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, DeserializeDerive, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CaptureFormat {
     /// 4:2:0, Y and then U and V in turns.
@@ -40,7 +41,8 @@ impl fmt::Display for CaptureFormat {
 }
 
 /// What a control is set to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(untagged)]
 pub enum ControlValue {
     /// On or off.
     Flag(bool),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
-use crate::config::{self, ModelConfig, Name};
+use crate::config::{self, Mistake, ModelConfig, Name};
 use crate::daemon;
 use crate::model::engine::{self, EngineError};
 use crate::model::package::Labels;
@@ -25,6 +25,9 @@ impl Check {
     pub(super) fn run(self) -> Result<(), Failure> {
         let loaded = config::load(&self.config)?;
         let config = &loaded.config;
+        for Mistake { line, column, message } in loaded.file.advice(config) {
+            eprintln!("warning: {}:{line}:{column}: {message}", self.config.display());
+        }
         // A model that can't be opened is a mistake in the configuration too.
         let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
         for (name, model) in &config.models {
@@ -70,6 +73,6 @@ fn open(name: &Name, model: &ModelConfig) -> Result<Opened, EngineError> {
     Ok(Opened { memory, labels })
 }
 
-fn count(n: usize, what: &str) -> String {
+pub(super) fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

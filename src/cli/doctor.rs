@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Failure;
-use super::check::DEFAULT_CONFIG;
+use super::check::{DEFAULT_CONFIG, count as count_of};
 use crate::config::{self, Config, ConfigError, DeviceChoice};
 use crate::daemon;
 use crate::doctor::{self, Finding, Machine, Verdict};
@@ -59,7 +59,7 @@ impl Doctor {
         if self.json {
             super::print(&serde_json::to_string(&Report { schema: SCHEMA, errors, warnings, findings })?)?;
         } else {
-            eprintln!("{errors} errors, {warnings} warnings");
+            eprintln!("{}, {}", count_of(errors, "error"), count_of(warnings, "warning"));
         }
         if errors > 0 { Err(Failure::said()) } else { Ok(()) }
     }
@@ -83,7 +83,7 @@ fn configuration(path: &Path) -> Result<(Config, Finding), Failure> {
         Ok(loaded) => return Ok((loaded.config, finding(Verdict::Ok, format!("{at} is fine"), None))),
         Err(ConfigError::Mistakes { mistakes, .. }) => Finding::error(
             CHECK,
-            format!("{at} has {} mistakes; the defaults are examined", mistakes.len()),
+            format!("{at} has {}; the defaults are examined", count_of(mistakes.len(), "mistake")),
             format!("ocellus check --config {at}"),
         ),
         Err(error) if path.exists() => Finding::error(

@@ -7,6 +7,7 @@ mod bench;
 mod cameras;
 mod check;
 mod completions;
+mod config;
 mod dataset;
 mod demo;
 mod detect;
@@ -26,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::causes::with_causes;
 use crate::config::{DeviceChoice, PrecisionChoice};
+use crate::logs;
 use crate::model::engine::{Engine, EngineOptions};
 use crate::model::package::{Labels, Package, PackageError};
 
@@ -45,6 +47,9 @@ enum Command {
     Run(run::Run),
     /// Validate a configuration: every mistake with file, line and what would be right
     Check(check::Check),
+    /// What a configuration may have
+    #[command(subcommand)]
+    Config(config::Config),
     /// What this machine has and lacks: GPU and driver, cameras, broker, store, disk, clock; with what to do about it
     Doctor(doctor::Doctor),
     /// The cameras at this machine, with their formats, rates and controls
@@ -170,7 +175,8 @@ impl<E: std::error::Error> From<E> for Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(matches!(cli.command, Command::Run(_) | Command::Demo(_)));
+    let daemon = matches!(cli.command, Command::Run(_) | Command::Demo(_));
+    logs::start(if daemon { "ocellus=info,warn" } else { "ocellus=warn,error" }, daemon);
     if let Some(directory) = crate::gpu::usual_directory() {
         crate::gpu::keep_in(directory);
     }
@@ -178,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Demo(c) => c.run(),
         Command::Run(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Config(c) => c.run(),
         Command::Doctor(c) => c.run(),
         Command::Cameras(c) => c.run(),
         Command::Detect(c) => c.run(),
@@ -198,23 +205,6 @@ pub fn main() -> ExitCode {
             if failure.usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
-}
-
-/// Logs go to stderr; `RUST_LOG` sets what is said. Tools are quiet unless something is wrong.
-fn start_logging(daemon: bool) {
-    let default = if daemon { "ocellus=info,warn" } else { "ocellus=warn,error" };
-    // Libraries of the GPU and of the embedded broker report as errors and warnings what is not ours to act on.
-    let quiet = "wgpu_hal=off,wgpu_core=error,naga=error,rumqttd=off,cubecl_runtime=error,tract=error";
-    let filter = std::env::var("RUST_LOG")
-        .ok()
-        .and_then(|text| text.parse::<tracing_subscriber::EnvFilter>().ok())
-        .unwrap_or_else(|| tracing_subscriber::EnvFilter::new(format!("{default},{quiet}")));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
 }
 
 /// A line of data on stdout. A reader that has gone away (`| head`) ends the command in good order.

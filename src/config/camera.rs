@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LineConfig, Name, TrackConfig, ZoneConfig, place};
@@ -11,7 +12,7 @@ use crate::camera::source::Redacted;
 use crate::secret::SecretPlace;
 
 /// What decodes a network camera's video.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HwAccel {
     /// Whatever hardware `ffmpeg` finds, else the CPU.
@@ -26,7 +27,7 @@ pub enum HwAccel {
 }
 
 /// What carries RTSP's pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// The RTSP connection itself: nothing is lost.
@@ -37,7 +38,7 @@ pub enum Transport {
 }
 
 /// Which frames wait for a model that is busy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueueChoice {
     /// The newest one; older ones are dropped and counted.
@@ -48,7 +49,7 @@ pub enum QueueChoice {
 }
 
 /// When a camera's pictures are not to be trusted. A threshold of 0 switches its signal off.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrustConfig {
     /// Whether pictures are watched at all.
@@ -88,7 +89,7 @@ impl Default for TrustConfig {
 }
 
 /// A camera.
-#[derive(Clone, Default, PartialEq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CameraConfig {
     /// `rtsp://host/path`, `rtsps://…`, `http://…` (MJPEG or another stream), `file:/path.mp4` (`?loop=true`,

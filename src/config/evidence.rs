@@ -1,11 +1,12 @@
 //! Which frames are kept, and where.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Name, ShipConfig};
 
 /// Which frames are worth learning from, and where they are kept.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceConfig {
     /// A directory, or a URL: `file:///path`, `az://container/path`, `s3://bucket/path`.
@@ -74,7 +75,7 @@ impl EvidenceConfig {
 }
 
 /// Most frames that all cameras of a node together may keep, shared fairly; no limit by default.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeQuota {
     /// A minute.

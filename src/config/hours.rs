@@ -1,7 +1,8 @@
 //! Hours of the day, on some days of the week.
 
 use chrono::{Datelike, NaiveDateTime, Timelike};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Minutes of a day.
@@ -9,8 +10,9 @@ const DAY: u16 = 24 * 60;
 
 /// Hours in which something holds: `"22:00-06:00"`, `"mon-fri 06:00-18:00"`, `"sat 00:00-24:00"`, in the machine's time
 /// zone. Hours that pass midnight belong to the day on which they begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(inline, with = "String")]
 pub struct Hours {
     /// By the day's number from Monday.
     days: [bool; 7],
@@ -56,6 +58,22 @@ impl TryFrom<String> for Hours {
     fn try_from(text: String) -> Result<Self, String> {
         Self::parse(&text)
             .ok_or_else(|| format!("`{text}` are no hours: write \"22:00-06:00\" or \"mon-fri 06:00-18:00\""))
+    }
+}
+
+impl From<Hours> for String {
+    /// As it is written in the file.
+    fn from(hours: Hours) -> Self {
+        let Hours { days, from, until } = hours;
+        let on = |day: usize| days.get(day % 7).copied().unwrap_or(false);
+        let name = |day: usize| DAYS.get(day % 7).copied().unwrap_or_default();
+        let (first, count) = ((0..7).find(|day| on(*day) && !on(day + 6)), days.iter().filter(|on| **on).count());
+        let days = match first {
+            None => Self::new(),
+            Some(day) if count == 1 => format!("{} ", name(day)),
+            Some(day) => format!("{}-{} ", name(day), name(day + count - 1)),
+        };
+        format!("{days}{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, until / 60, until % 60)
     }
 }
 
@@ -126,6 +144,15 @@ mod tests {
     fn none_are_all() {
         assert!(Hours::any(&[], at(0, 0, 0)));
         assert!(!Hours::any(&[hours("mon 01:00-02:00")], at(0, 0, 0)));
+    }
+
+    #[test]
+    fn hours_are_written_as_they_are_read() {
+        for text in ["22:00-06:00", "mon 01:05-24:00", "mon-fri 06:00-18:00", "sat-mon 08:00-09:00", "sun 00:00-24:00"]
+        {
+            assert_eq!(String::from(hours(text)), text);
+        }
+        assert_eq!(String::from(hours("mon-sun 06:00-18:00")), "06:00-18:00");
     }
 
     #[test]

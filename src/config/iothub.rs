@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Name, place};
 use crate::secret::SecretPlace;
 
 /// What a hub may be sent besides events, which it gets in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HubMessage {
     /// Running counts of zones and lines.
@@ -21,7 +22,7 @@ pub enum HubMessage {
 
 /// A device of Azure IoT Hub: what this node is to it. It is named by a connection string, by `hub` and `device`, or by
 /// `dps`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IotHubConfig {
     /// File that holds the device's connection string, `HostName=…;DeviceId=…;SharedAccessKey=…`.
@@ -102,7 +103,7 @@ impl IotHubConfig {
 }
 
 /// Device Provisioning Service.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DpsConfig {
     /// The service's id scope, `0ne…`.

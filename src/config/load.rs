@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
+use super::advice::advise;
 use super::check::{check, locate};
 
 /// A configuration larger than this is no configuration.
@@ -50,6 +51,17 @@ impl ConfigFile {
         };
         let found = entries.into_iter().map(|(entry, message)| (place(&entry), message)).collect();
         ConfigError::Mistakes { path: self.path.clone(), mistakes: in_order(&self.text, found) }
+    }
+}
+
+impl ConfigFile {
+    /// What is allowed in the configuration that this file is, and yet hardly meant.
+    #[must_use]
+    pub fn advice(&self, config: &Config) -> Vec<Mistake> {
+        let (document, _) = DeTable::parse_recoverable(&self.text);
+        let mut found = Vec::new();
+        advise(config, &mut |entry, message| found.push((locate(document.get_ref(), entry), message)));
+        in_order(&self.text, found)
     }
 }
 

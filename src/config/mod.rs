@@ -2,7 +2,9 @@
 //!
 //! Unknown keys are errors. Every mistake is reported with its line and what would be right; see [`load`].
 
+mod advice;
 mod camera;
+mod change;
 mod check;
 mod evidence;
 mod hours;
@@ -12,6 +14,7 @@ mod mqtt;
 mod name;
 mod privacy;
 mod scene;
+mod schema;
 mod serve;
 mod ship;
 #[cfg(test)]
@@ -21,11 +24,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::SecretPlace;
 
 pub use self::camera::{CameraConfig, HwAccel, QueueChoice, Transport, TrustConfig};
+pub use self::change::{Change, Reload, changes};
 pub use self::evidence::{EvidenceConfig, NodeQuota};
 pub use self::hours::Hours;
 pub use self::iothub::{DpsConfig, HubMessage, IotHubConfig};
@@ -35,11 +40,12 @@ pub use self::mqtt::MqttConfig;
 pub use self::name::Name;
 pub use self::privacy::{Allow, FinderConfig, MaskConfig, Method, PrivacyConfig, Redact, RuleConfig};
 pub use self::scene::{Anchor, EventChoice, FilterConfig, LineConfig, TrackConfig, ZoneConfig};
+pub use self::schema::schema;
 pub use self::serve::ServeConfig;
 pub use self::ship::{Service, ShipConfig};
 
 /// The whole file.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The site, as it appears in topics, messages and store paths.
@@ -80,7 +86,7 @@ pub struct Config {
 }
 
 /// Where models run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceChoice {
     /// The best hardware adapter through Vulkan, else the CPU.
@@ -97,7 +103,7 @@ pub enum DeviceChoice {
 }
 
 /// Which floats a model runs with on a GPU. Other devices always take 32-bit ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrecisionChoice {
     /// 16-bit ones where the GPU has them and they lose no more than the package allows on its golden set; else
@@ -111,7 +117,7 @@ pub enum PrecisionChoice {
 }
 
 /// The web page.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebConfig {
     /// Address and port to listen on.
@@ -130,7 +136,7 @@ impl Default for WebConfig {
 }
 
 /// A model.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// A model package (directory) or a bare `.onnx` file.
@@ -153,7 +159,7 @@ pub struct ModelConfig {
 }
 
 /// Where events and evidence wait until they are delivered.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutboxConfig {
     /// Whether they wait on the disk, where they survive a crash and a power cut; else in memory.

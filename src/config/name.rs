@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The longest name, in bytes.
@@ -12,9 +13,9 @@ const MAX_LENGTH: usize = 64;
 
 /// A name of a site, node, model or camera: letters, digits, `_`, `-` and `.`, starting with a letter or digit,
 /// at most 64 long. So it needs no escaping in an MQTT topic, a file path or a URL.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Name(Arc<str>);
+pub struct Name(#[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"))] Arc<str>);
 
 /// Why a text is not a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

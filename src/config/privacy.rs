@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Hours, Name};
 
 /// What may leave the site.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrivacyConfig {
     /// Folder of the audit log; `audit` beside the outbox by default.
@@ -32,7 +33,7 @@ impl Default for PrivacyConfig {
 }
 
 /// A model that finds what must not be recognised.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FinderConfig {
     /// A model package (directory) or a bare `.onnx` file.
@@ -56,7 +57,7 @@ pub struct FinderConfig {
 }
 
 /// A part of a camera's picture.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskConfig {
     /// The camera.
@@ -66,7 +67,7 @@ pub struct MaskConfig {
 }
 
 /// What may leave, of which frames.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
     /// Its name in the audit log.
@@ -89,7 +90,7 @@ pub struct RuleConfig {
 }
 
 /// What of a frame may leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Allow {
     /// The whole picture, with its record.
@@ -103,7 +104,7 @@ pub enum Allow {
 }
 
 /// What is made unrecognisable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Redact {
     /// Persons, by the model under `[privacy.persons]`.
@@ -115,7 +116,7 @@ pub enum Redact {
 }
 
 /// How something is made unrecognisable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Black.

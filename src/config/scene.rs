@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Name;
 use crate::event::Direction;
 
 /// How objects become tracks. A camera has tracks where this table, a zone or a line is there.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrackConfig {
     /// Labels that are tracked; all by default.
@@ -49,7 +50,7 @@ impl Default for TrackConfig {
 }
 
 /// What holds for one label instead of what holds for all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {
     /// Lowest score of a detection that begins a track, 0..=1.
@@ -63,7 +64,7 @@ pub struct FilterConfig {
 }
 
 /// Which events are published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventChoice {
     /// The life of each track, and what it does with zones and lines.
@@ -76,7 +77,7 @@ pub enum EventChoice {
 }
 
 /// Which point of a box says where a thing is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anchor {
     /// The middle of the box.
@@ -87,7 +88,7 @@ pub enum Anchor {
 }
 
 /// A part of the picture.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneConfig {
     /// Its name; the zones and lines of a camera share no name.
@@ -111,7 +112,7 @@ pub struct ZoneConfig {
 }
 
 /// A line that things cross.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LineConfig {
     /// Its name; the zones and lines of a camera share no name.

@@ -1,6 +1,7 @@
 //! What people get wrong, and what they are told.
 
 mod documents;
+mod generated;
 mod mistakes;
 mod random;
 

@@ -10,10 +10,11 @@ use super::announce::{announce, known};
 use super::models::{model_of, open_engines};
 use super::reload::Plan;
 use super::standing::Standing;
-use super::{Daemon, DaemonError};
+use super::{Daemon, DaemonError, systemd};
 use crate::command::{self, Book, Command, Order, Refusal, Request, SETTINGS, Setting, SettingState};
 use crate::config::{self, Config, Name, nearest};
 use crate::model::engine::Engine;
+use crate::status::{ConfigStatus, RefusedReload};
 
 /// How long a frame may take that is to be kept: until one comes, and until it is on the disk.
 const SNAPSHOT: Duration = Duration::from_secs(10);
@@ -36,9 +37,9 @@ impl Daemon {
             (Command::Set(_) | Command::Snapshot, None) => Err(nobody()),
             (Command::Reset, camera) => Ok(self.reset(camera.as_ref())),
             (Command::Reload, _) => self.reload(path).await.map(|plan| {
-                let Plan { added, changed, tuned, removed } = plan;
+                let Plan { added, changed, tuned, removed, models, .. } = plan;
                 let changed = [changed, tuned].concat();
-                json!({"added": added, "changed": changed, "removed": removed})
+                json!({"added": added, "changed": changed, "removed": removed, "models": models})
             }),
             (Command::Diagnose, _) => serde_json::to_value(self.diagnosis())
                 .map_err(|error| Refusal::not_now(format!("it can't be written down: {error}"))),
@@ -108,7 +109,7 @@ impl Daemon {
             }
             return Err(Refusal::not_now(error.to_string()));
         }
-        self.outlet.set_config(&standing.digest());
+        self.outlet.set_config(ConfigStatus { digest: standing.digest(), ..self.outlet.config() });
         self.standing = standing;
         Ok(())
     }
@@ -168,18 +169,21 @@ impl Daemon {
     /// Reads the configuration again; says in the log what came of it.
     pub(super) async fn reload(&mut self, path: Option<&Path>) -> Result<Plan, Refusal> {
         let Some(path) = path else { return Err(Refusal::not_now("this daemon has no configuration file")) };
-        match self.take(path).await {
-            Ok(plan) if plan.is_empty() => tracing::info!("Reloaded: no camera changed."),
-            Ok(plan) => {
-                tracing::info!("Reloaded: {plan}.");
-                return Ok(plan);
-            }
+        let outcome = self.take(path).await;
+        let (now, before) = (self.outlet.clock().wall(), self.outlet.config());
+        match &outcome {
+            Ok(plan) if plan.is_empty() => tracing::info!("Reloaded: nothing changed."),
+            Ok(plan) => tracing::info!("Reloaded: {plan}."),
             Err(reason) => {
                 tracing::error!(reason, "Not reloaded; the configuration before stays in force.");
-                return Err(Refusal::not_now(reason));
+                systemd::status(&format!("Not reloaded: {reason}"));
             }
         }
-        Ok(Plan::default())
+        self.outlet.set_config(match &outcome {
+            Ok(_) => ConfigStatus { since: now, refused: None, ..before },
+            Err(reason) => ConfigStatus { refused: Some(RefusedReload { reason: reason.clone(), at: now }), ..before },
+        });
+        outcome.map_err(Refusal::not_now)
     }
 
     async fn take(&mut self, path: &Path) -> Result<Plan, String> {
@@ -190,7 +194,9 @@ impl Daemon {
         let config = standing.config();
         let plan = Plan::of(self.standing.config(), config)?;
         let mut unused = config.clone();
-        unused.models.retain(|name, _| !self.lines.models().any(|running| running == name));
+        unused
+            .models
+            .retain(|name, _| plan.models.contains(name) || !self.lines.models().any(|running| running == name));
         unused.cameras.retain(|_, camera| model_of(config, camera).is_some_and(|m| unused.models.contains_key(m)));
         let engines = if unused.cameras.is_empty() && unused.serve.is_none() {
             BTreeMap::new()
@@ -198,7 +204,14 @@ impl Daemon {
             open_engines(&unused).await.map_err(|error| error.to_string())?
         };
         self.put_in_force(standing, &plan, engines).map_err(|refusal| refusal.reason)?;
-        self.outlet.counts().settle(self.standing.config());
+        let config = self.standing.config();
+        self.outlet.counts().settle(config);
+        if let (true, Some(line), Some(settings)) = (plan.evidence, &self.evidence, &config.evidence) {
+            line.keeper.handle().choose(settings);
+        }
+        if plan.announced && !config.mqtt.home_assistant {
+            self.mqtt.handle().announce(Vec::new());
+        }
         self.tell().map_err(|error| error.to_string())?;
         Ok(plan)
     }

@@ -71,6 +71,8 @@ fn troubles(
         mqtt.into_iter().flat_map(|mqtt| &mqtt.commands).map(|reason| format!("no commands come over MQTT: {reason}")),
     );
     let Some(stats) = stats else { return all };
+    let refused = stats.config.as_ref().and_then(|config| config.refused.as_ref());
+    all.extend(refused.map(|refused| format!("the configuration file is not in force: {}", refused.reason)));
     if let Some(hub) = stats.iothub.as_ref().filter(|hub| !hub.connected) {
         let reason = hub.reason.as_deref().unwrap_or("not tried yet");
         all.push(format!("no connection to the hub {}: {reason}", hub.hub));

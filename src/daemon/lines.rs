@@ -15,10 +15,11 @@ use crate::camera::mailbox::{Mailbox, Notifier};
 use crate::camera::options::CameraOptions;
 use crate::camera::supervise::Camera;
 use crate::clock::Clock;
-use crate::config::{CameraConfig, Config, Name, QueueChoice};
+use crate::config::{CameraConfig, Config, ModelConfig, Name, QueueChoice};
 use crate::detection::ModelRef;
 use crate::model::engine::Engine;
 use crate::scene::{Ids, Scene, unknown_labels};
+use crate::serve::Counter;
 
 /// Frames that may wait with `queue = "every"`, where nothing is said.
 const QUEUE_FRAMES: usize = 32;
@@ -39,12 +40,13 @@ pub(super) struct Lines {
     clock: Arc<dyn Clock>,
     /// Of the scoring threads.
     pulses: Arc<Pulses>,
-    stopping: Arc<AtomicBool>,
 }
 
 /// A model that runs.
 struct Model {
     scoring: Scoring,
+    /// Tells the scoring thread to end.
+    stopping: Arc<AtomicBool>,
     watched: Arc<Watched>,
     /// Tells the scoring thread about frames.
     notifier: Arc<Notifier>,
@@ -54,21 +56,40 @@ struct Model {
     score: f32,
     /// Name, version and digest.
     reference: ModelRef,
+    /// Where pictures that others send wait for it.
+    counter: Option<Arc<Counter>>,
+}
+
+impl Model {
+    fn ask_to_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// What was captured is scored first.
+    fn stop(self) {
+        self.ask_to_stop();
+        self.scoring.join();
+    }
+}
+
+fn camera_options(name: &Name, settings: &CameraConfig) -> Result<CameraOptions, DaemonError> {
+    let wrong = |reason: String| DaemonError::Camera { camera: name.to_string(), reason };
+    CameraOptions::of(settings).map_err(|error| wrong(error.to_string()))
 }
 
 impl Lines {
     /// Nothing yet.
     pub(super) fn new(outlet: Arc<Outlet>, clock: Arc<dyn Clock>) -> Self {
-        let stopping = Arc::new(AtomicBool::new(false));
         let (cameras, models, pulses) = (BTreeMap::new(), BTreeMap::new(), Arc::default());
-        Self { cameras, models, outlet, clock, pulses, stopping }
+        Self { cameras, models, outlet, clock, pulses }
     }
 
     /// Starts a scoring thread for each model, and all cameras.
     pub(super) fn start(&mut self, standing: &Standing, engines: BTreeMap<Name, Engine>) -> Result<(), DaemonError> {
         let config = standing.config();
         self.check_labels(standing, &engines)?;
-        self.add_models(config, engines)?;
+        let started = self.start_models(config, engines)?;
+        self.replace_models(config, started);
         config.cameras.iter().try_for_each(|(name, settings)| self.add_camera(standing, name, settings))
     }
 
@@ -96,25 +117,40 @@ impl Lines {
         self.models.keys()
     }
 
-    fn add_models(&mut self, config: &Config, engines: BTreeMap<Name, Engine>) -> Result<(), DaemonError> {
+    /// Starts a scoring thread for each engine. None is left behind where one can't be started.
+    fn start_models(
+        &self,
+        config: &Config,
+        engines: BTreeMap<Name, Engine>,
+    ) -> Result<BTreeMap<Name, Model>, DaemonError> {
+        let mut started = BTreeMap::new();
         for (name, engine) in engines {
-            let Some(model) = config.models.get(&name).cloned() else { continue };
-            let options = engine_options(&model, sources(config, &name));
-            let reopen = Reopen { name: name.clone(), model, device: config.device, options };
-            let labels = engine.labels().iter().map(|label| label.to_string()).collect();
-            let (score, reference) = (engine.score_threshold(), engine.model_ref());
-            let notifier = Arc::new(Notifier::new());
-            let desk = self.outlet.outputs.serve.as_ref();
-            let counter = desk.and_then(|desk| desk.add(&name, &engine, Arc::clone(&notifier)));
-            let watched = Arc::new(Watched::new(counter));
-            let (outlet, stopping) = (Arc::clone(&self.outlet), Arc::clone(&self.stopping));
-            let pulse = self.pulses.add(&format!("model {name}"));
-            let (watching, told) = (Arc::clone(&watched), Arc::clone(&notifier));
-            let scoring =
-                Scoring::spawn(engine, reopen, watching, told, outlet, pulse, stopping).map_err(DaemonError::Thread)?;
-            self.models.insert(name, Model { scoring, watched, notifier, labels, score, reference });
+            let Some(model) = config.models.get(&name) else { continue };
+            match self.start_model(config, &name, model.clone(), engine) {
+                Ok(model) => _ = started.insert(name, model),
+                Err(error) => {
+                    started.into_values().for_each(Model::stop);
+                    return Err(DaemonError::Thread(error));
+                }
+            }
         }
-        Ok(())
+        Ok(started)
+    }
+
+    fn start_model(&self, config: &Config, name: &Name, model: ModelConfig, engine: Engine) -> std::io::Result<Model> {
+        let options = engine_options(&model, sources(config, name));
+        let reopen = Reopen { name: name.clone(), model, device: config.device, options };
+        let labels = engine.labels().iter().map(|label| label.to_string()).collect();
+        let (score, reference) = (engine.score_threshold(), engine.model_ref());
+        let notifier = Arc::new(Notifier::new());
+        let desk = self.outlet.outputs.serve.as_ref();
+        let counter = desk.and_then(|desk| desk.counter(name, &engine, Arc::clone(&notifier)));
+        let watched = Arc::new(Watched::new(counter.clone()));
+        let (outlet, stopping) = (Arc::clone(&self.outlet), Arc::<AtomicBool>::default());
+        let pulse = self.pulses.add(&format!("model {name}"));
+        let (watching, told, ending) = (Arc::clone(&watched), Arc::clone(&notifier), Arc::clone(&stopping));
+        let scoring = Scoring::spawn(engine, reopen, watching, told, outlet, pulse, ending)?;
+        Ok(Model { scoring, stopping, watched, notifier, labels, score, reference, counter })
     }
 
     /// The models that run, by their names in the configuration.
@@ -132,8 +168,7 @@ impl Lines {
         let Some(model) = model_of(standing.config(), settings).and_then(|model| self.models.get(model)) else {
             return Ok(());
         };
-        let wrong = |reason: String| DaemonError::Camera { camera: name.to_string(), reason };
-        let options = CameraOptions::of(settings).map_err(|error| wrong(error.to_string()))?;
+        let options = camera_options(name, settings)?;
         let mailbox = Arc::new(mailbox(settings, Arc::clone(&model.notifier)));
         let off = standing.off(name, self.clock.wall());
         let runs = off.is_none();
@@ -160,11 +195,11 @@ impl Lines {
         self.outlet.end_tracks(name);
     }
 
-    /// Changes what runs; cameras that the plan doesn't name are not touched. `engines` are those of models that no
-    /// camera used so far.
+    /// Changes what runs; cameras that the plan doesn't name are not touched. `engines` are those of models that
+    /// are new or changed.
     ///
     /// # Errors
-    /// When a model can't be started or lacks a label; nothing was changed then.
+    /// When a model can't be started or lacks a label, or a camera makes no sense; nothing was changed then.
     pub(super) fn change(
         &mut self,
         standing: &Standing,
@@ -173,7 +208,11 @@ impl Lines {
     ) -> Result<(), DaemonError> {
         let config = standing.config();
         self.check_labels(standing, &engines)?;
-        self.add_models(config, engines)?;
+        for (name, settings) in &config.cameras {
+            camera_options(name, settings)?;
+        }
+        let started = self.start_models(config, engines)?;
+        // From here on nothing can be refused.
         for name in &plan.removed {
             self.stop_camera(name);
             self.outlet.remove_camera(name);
@@ -183,6 +222,9 @@ impl Lines {
                 self.outlet.set_off(name, off);
             }
             self.stop_camera(name);
+        }
+        self.replace_models(config, started);
+        for name in plan.changed.iter().chain(&plan.added) {
             let Some(settings) = config.cameras.get(name) else { continue };
             // The others are none the worse for it.
             if let Err(error) = self.add_camera(standing, name, settings) {
@@ -193,17 +235,38 @@ impl Lines {
             let score = config.cameras.get(name).and_then(|camera| camera.score);
             self.models.values().for_each(|model| model.watched.set_score(name, score));
         }
+        for name in &plan.scenes {
+            self.outlet.set_scene(name, config.cameras.get(name).and_then(scene));
+        }
         Ok(())
+    }
+
+    /// Puts models in the place of those that ran under their names, and stops those that nobody uses any more.
+    fn replace_models(&mut self, config: &Config, started: BTreeMap<Name, Model>) {
+        let used = |name: &Name| sources(config, name) > 0;
+        let (kept, mut gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.models).into_iter().partition(|(name, _)| used(name));
+        self.models = kept;
+        for (name, model) in started {
+            if let Some(before) = self.models.insert(name.clone(), model) {
+                gone.insert(name, before);
+            }
+        }
+        if let Some(desk) = &self.outlet.outputs.serve {
+            let counter = |(name, model): (&Name, &Model)| Some((name.clone(), Arc::clone(model.counter.as_ref()?)));
+            desk.serve(self.models.iter().filter_map(counter).collect());
+        }
+        gone.into_values().for_each(Model::stop);
     }
 
     /// Stops everything front to back: what was captured is scored.
     pub(super) fn stop(self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.models.values().for_each(Model::ask_to_stop);
         for camera in self.cameras.values() {
             camera.ask_to_stop();
         }
         self.cameras.into_values().for_each(Camera::stop);
-        self.models.into_values().for_each(|model| model.scoring.join());
+        self.models.into_values().for_each(Model::stop);
         self.outlet.finish();
     }
 }

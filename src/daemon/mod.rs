@@ -247,6 +247,7 @@ impl Daemon {
             topics,
         };
         daemon.tell()?;
+        daemon.outlet.set_config(daemon.outlet.config());
         daemon.mqtt.listen(daemon.commander.clone(), heard);
         systemd::ready();
         Ok(daemon)
@@ -288,8 +289,8 @@ impl Daemon {
     }
 
     /// Runs until `end` completes, then stops in good order. On SIGHUP, or when it is commanded, the configuration at `path`
-    /// is read again: cameras that it adds, changes or removes are started and stopped, and no others touched. One that
-    /// can't be used changes nothing.
+    /// is read again: what it changes is started, changed or stopped, and nothing else touched. One that can't be used, or
+    /// can't be put in force without a restart, changes nothing.
     pub async fn run_reloading(self, path: &Path, end: impl Future<Output = ()>) {
         self.run(Some(path), end).await;
     }

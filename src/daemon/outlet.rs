@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use super::counts::Counts;
 use super::entry::CameraEntry;
+use super::scenes::SharedScene;
 use super::standing::Standing;
 use super::summary::summary;
 use crate::camera::mailbox::Mailbox;
@@ -26,7 +27,7 @@ use crate::scene::Scene;
 use crate::serve::Desk;
 use crate::ship::CourierHandle;
 use crate::state::StateFile;
-use crate::status::{CameraState, CameraStats, CameraStatus, HubLink, OutboxStats, STATS_SCHEMA, Stats};
+use crate::status::{CameraState, CameraStats, CameraStatus, ConfigStatus, HubLink, OutboxStats, STATS_SCHEMA, Stats};
 use crate::web::{Hub, MqttLink, MqttState};
 
 /// Where things go.
@@ -45,8 +46,8 @@ pub(super) struct Outputs {
 pub(super) struct Outlet {
     pub(super) site: String,
     pub(super) node: String,
-    /// The digest of the configuration.
-    config: Mutex<String>,
+    /// Which configuration is in force.
+    config: Mutex<ConfigStatus>,
     pub(super) outputs: Outputs,
     pub(super) clock: Arc<dyn Clock>,
     started: Instant,
@@ -71,7 +72,7 @@ impl Outlet {
         Self {
             site: standing.config().site.to_string(),
             node: standing.config().node.to_string(),
-            config: Mutex::new(standing.digest()),
+            config: Mutex::new(ConfigStatus { digest: standing.digest(), since: clock.wall(), refused: None }),
             outputs,
             started: clock.monotonic(),
             clock,
@@ -126,11 +127,33 @@ impl Outlet {
         }
     }
 
-    /// Notes that another configuration is in force.
-    pub(super) fn set_config(&self, digest: &str) {
-        digest.clone_into(&mut self.config.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Which configuration is in force.
+    pub(super) fn config(&self) -> ConfigStatus {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes which configuration is in force, and tells who listens.
+    pub(super) fn set_config(&self, status: ConfigStatus) {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&status);
         if let Some(desk) = &self.outputs.serve {
-            desk.set_config(digest);
+            desk.set_config(&status.digest);
+        }
+        if let Some(iothub) = &self.outputs.iothub {
+            iothub.node("config", serde_json::to_value(&status).unwrap_or_default());
+        }
+        self.outputs.mqtt.config(status);
+    }
+
+    /// Puts another scene before a camera that goes on; what was followed ends, counts go on.
+    pub(super) fn set_scene(&self, camera: &Name, scene: Option<Scene>) {
+        // Ends what is followed, so that its counts are known to the next scene.
+        self.end_tracks(camera);
+        let scene = scene.map(|mut scene| {
+            scene.resume(&self.counts().of(camera));
+            Arc::new(SharedScene::new(scene, self.clock.monotonic()))
+        });
+        if let Some(entry) = self.lock().get_mut(camera) {
+            entry.scene = scene;
         }
     }
 
@@ -220,7 +243,7 @@ impl Outlet {
                 height: frame.image.height(),
             },
             model: model.clone(),
-            config: self.config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            config: self.config().digest,
             latency_ms: Latency {
                 queue: since(frame.captured, taken),
                 preprocess: outcome.preprocess_ms,
@@ -312,6 +335,7 @@ impl Outlet {
             evidence_reasons: evidence.map(|(keeper, _)| keeper.reasons()).unwrap_or_default(),
             outbox: outbox_stats(&self.outputs.outbox.status()),
             iothub: self.outputs.iothub.as_ref().map(hub_link),
+            config: Some(self.config()),
         };
         self.outputs.hub.mqtt(mqtt_link(&self.outputs.mqtt));
         self.outputs.mqtt.stats(&stats);

@@ -1,40 +1,67 @@
 //! What a changed configuration changes while the daemon runs.
 
-use crate::config::{CameraConfig, Config, Name};
+use crate::config::{Change, Config, Name, Reload, changes};
 
 use super::models::model_of;
 
-/// The cameras that are touched, by name; all others run on as if nothing were.
+/// What is touched, by name; all else runs on as if nothing were.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Plan {
     pub(super) added: Vec<Name>,
-    /// Started anew.
+    /// Cameras that are opened anew.
     pub(super) changed: Vec<Name>,
-    /// Changed without being started anew.
+    /// Cameras that are changed without being opened anew.
     pub(super) tuned: Vec<Name>,
+    /// Those among them whose tracks begin anew.
+    pub(super) scenes: Vec<Name>,
     pub(super) removed: Vec<Name>,
+    /// Models that are opened anew.
+    pub(super) models: Vec<Name>,
+    /// Whether other frames are worth keeping.
+    pub(super) evidence: bool,
+    /// Whether Home Assistant is to be told, or to forget, what there is.
+    pub(super) announced: bool,
 }
 
 impl Plan {
     /// What it takes to get from one configuration to another.
     ///
     /// # Errors
-    /// When something else than cameras changed, in words.
+    /// When something changed that needs a restart, in words.
     pub(super) fn of(old: &Config, new: &Config) -> Result<Self, String> {
-        let fixed = restart(old, new);
+        let changes =
+            changes(old, new).map_err(|error| format!("it can't be compared with what is in force: {error}"))?;
+        let fixed: Vec<String> = changes
+            .iter()
+            .filter(|change| change.reload == Reload::Restart)
+            .map(|change| format!("{change} needs a restart"))
+            .collect();
         if !fixed.is_empty() {
-            let list = fixed.join(", ");
-            return Err(format!(
-                "{list} changed, which takes a restart; only cameras, and models for them, can change"
-            ));
+            return Err(format!("{}; nothing was changed: restart the daemon, or take that back", fixed.join(", ")));
         }
-        let mut plan = Self::default();
+        let in_table =
+            |table: &str| changes.iter().any(|change| change.key.first().is_some_and(|first| first == table));
+        let mut plan = Self { evidence: in_table("evidence"), announced: in_table("mqtt"), ..Self::default() };
+        let models = new.models.keys().filter(|name| old.models.contains_key(*name));
+        plan.models = models.filter(|name| worst(&changes, "models", name).is_some()).cloned().collect();
         for (name, camera) in &new.cameras {
-            match old.cameras.get(name) {
-                None => plan.added.push(name.clone()),
-                Some(before) if model_of(old, before) != model_of(new, camera) => plan.changed.push(name.clone()),
-                Some(before) if before == camera => {}
-                Some(before) if is_tuned(before, camera) => plan.tuned.push(name.clone()),
+            let model = model_of(new, camera);
+            let Some(before) = old.cameras.get(name) else {
+                plan.added.push(name.clone());
+                continue;
+            };
+            // The only model need not be named: whether it is, is no change of what the camera does.
+            let named = ["cameras".to_owned(), name.to_string(), "model".to_owned()];
+            let own = changes.iter().filter(|change| change.key != named);
+            let anew = model_of(old, before) != model || model.is_some_and(|model| plan.models.contains(model));
+            match worst(own, "cameras", name) {
+                _ if anew => plan.changed.push(name.clone()),
+                None => {}
+                Some(Reload::AtOnce) => plan.tuned.push(name.clone()),
+                Some(Reload::Scene) => {
+                    plan.tuned.push(name.clone());
+                    plan.scenes.push(name.clone());
+                }
                 Some(_) => plan.changed.push(name.clone()),
             }
         }
@@ -48,42 +75,28 @@ impl Plan {
     }
 }
 
+/// The most that a change of something in a table of names takes; none where nothing changed.
+fn worst<'a>(changes: impl IntoIterator<Item = &'a Change>, table: &str, name: &Name) -> Option<Reload> {
+    let within =
+        |change: &&Change| matches!(&change.key[..], [first, second, ..] if first == table && **second == **name);
+    changes.into_iter().filter(within).map(|change| change.reload).max()
+}
+
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { added, changed, tuned, removed } = self;
-        write!(f, "{} added, {} changed, {} removed", added.len(), changed.len() + tuned.len(), removed.len())
+        let Self { added, changed, tuned, scenes: _, removed, models, evidence, announced } = self;
+        write!(f, "{} added, {} changed, {} removed", added.len(), changed.len() + tuned.len(), removed.len())?;
+        let names: Vec<&str> = models.iter().map(|name| &**name).collect();
+        if !names.is_empty() {
+            write!(f, "; models opened anew: {}", names.join(", "))?;
+        }
+        for (also, what) in [(evidence, "limits of evidence"), (announced, "Home Assistant's discovery")] {
+            if *also {
+                write!(f, "; {what} changed")?;
+            }
+        }
+        Ok(())
     }
-}
-
-/// Whether two configurations of a camera differ in nothing but what can change while it runs.
-fn is_tuned(old: &CameraConfig, new: &CameraConfig) -> bool {
-    CameraConfig { score: None, ..old.clone() } == CameraConfig { score: None, ..new.clone() }
-}
-
-/// The keys and tables that differ and can't be changed in a daemon that runs. A model may be added.
-fn restart(old: &Config, new: &Config) -> Vec<String> {
-    let Config { site, node, device, cache, mqtt, iothub, web, serve, models, cameras: _, evidence, privacy, outbox } =
-        old;
-    let mut fixed: Vec<String> = [
-        ("`site`", *site != new.site),
-        ("`node`", *node != new.node),
-        ("`device`", *device != new.device),
-        ("`cache`", *cache != new.cache),
-        ("[mqtt]", *mqtt != new.mqtt),
-        ("[iothub]", *iothub != new.iothub),
-        ("[web]", *web != new.web),
-        ("[serve]", *serve != new.serve),
-        ("[evidence]", *evidence != new.evidence),
-        ("[privacy]", *privacy != new.privacy),
-        ("[outbox]", *outbox != new.outbox),
-    ]
-    .into_iter()
-    .filter(|(_, differs)| *differs)
-    .map(|(what, _)| what.to_owned())
-    .collect();
-    let changed = models.iter().filter(|(name, model)| new.models.get(*name).is_some_and(|now| now != *model));
-    fixed.extend(changed.map(|(name, _)| format!("[models.{name}]")));
-    fixed
 }
 
 #[cfg(test)]
@@ -110,7 +123,7 @@ mod tests {
     }
 
     fn plan(old: &Config, new: &Config) -> [Vec<String>; 3] {
-        let Plan { added, changed, removed, tuned } = Plan::of(old, new).unwrap();
+        let Plan { added, changed, removed, tuned, .. } = Plan::of(old, new).unwrap();
         assert_eq!(tuned, []);
         [added, changed, removed].map(|names| names.iter().map(ToString::to_string).collect())
     }
@@ -153,16 +166,37 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_a_restart_is_named() {
-        let old = config("[web]\n");
-        let mut new = config("site = \"other\"\ndevice = \"cpu\"\n[mqtt]\nqueue = 3\n");
-        let folder = std::env::temp_dir();
+    fn zones_change_before_a_camera_that_goes_on() {
+        let old = cameras(&[("one", "seed=1"), ("two", "seed=2")]);
+        let mut new = old.clone();
+        let zone = toml::from_str("name = \"z\"\npoints = [[0, 0], [1, 0], [0, 1]]").unwrap();
+        new.cameras.get_mut("one").unwrap().zones.push(zone);
+        let plan = Plan::of(&old, &new).unwrap();
+        let one = vec![Name::near("one")];
+        assert_eq!((&plan.tuned, &plan.scenes, plan.changed.len()), (&one, &one, 0));
+    }
+
+    #[test]
+    fn a_changed_model_is_opened_anew_with_its_cameras() {
+        let mut old = cameras(&[("one", "seed=1"), ("two", "seed=2")]);
+        old.cameras.get_mut("two").unwrap().model = Some(Name::near("b"));
+        let mut new = old.clone();
         new.models.get_mut("b").unwrap().score = Some(0.5);
-        new.models.get_mut("b").unwrap().path = folder;
+        let plan = Plan::of(&old, &new).unwrap();
+        assert_eq!((&plan.models, &plan.changed), (&vec![Name::near("b")], &vec![Name::near("two")]));
+        assert_eq!(plan.to_string(), "0 added, 1 changed, 0 removed; models opened anew: b");
+    }
+
+    #[test]
+    fn what_takes_a_restart_is_named_by_its_key() {
+        let old = config("[web]\n");
+        let mut new = config("site = \"other\"\ndevice = \"cpu\"\n[mqtt]\nqueue = 3\nhome_assistant = true\n");
+        new.models.get_mut("b").unwrap().score = Some(0.5);
         let error = Plan::of(&old, &new).unwrap_err();
-        assert!(
-            error.starts_with("`site`, `device`, [mqtt], [web], [models.b] changed, which takes a restart"),
-            "{error}"
-        );
+        for key in ["device", "mqtt.queue", "site", "web"] {
+            assert!(error.contains(&format!("{key} needs a restart")), "{error}");
+        }
+        assert_eq!(error.matches("needs a restart").count(), 4, "{error}");
+        assert!(error.ends_with("; nothing was changed: restart the daemon, or take that back"), "{error}");
     }
 }

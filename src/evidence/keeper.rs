@@ -140,6 +140,11 @@ impl KeeperHandle {
         self.0.selector().counts()
     }
 
+    /// Chooses by other limits from now on; what was kept still counts.
+    pub fn choose(&self, config: &EvidenceConfig) {
+        self.0.selector().retune(config);
+    }
+
     /// Items that the sink has taken, since the start.
     #[must_use]
     pub fn kept(&self) -> u64 {

@@ -99,6 +99,13 @@ impl Selector {
         }
     }
 
+    /// Goes by other settings from now on, and what was seen and kept before still counts.
+    pub(super) fn retune(&mut self, config: &EvidenceConfig) {
+        self.pace = pace(config);
+        self.quota = Quota::new(config, std::mem::take(&mut self.quota.accounts), self.now());
+        self.config = config.clone();
+    }
+
     /// Looks at the next frame of a camera, and at what happened in it. What is to be kept is that frame, or the one
     /// before it, which only its successor shows to be odd, or both. No frame is given twice.
     pub fn select(&mut self, scored: &Scored, events: &[Event]) -> Vec<Pick> {

@@ -18,7 +18,7 @@ mod reach;
 pub(super) mod wire;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rumqttc::QoS;
@@ -45,7 +45,7 @@ use crate::detection::Detections;
 use crate::event::{Count, Event};
 use crate::outbox::{Destination, OutboxHandle};
 use crate::state::StateFile;
-use crate::status::{CameraStatus, NodeState, Stats};
+use crate::status::{CameraStatus, ConfigStatus, NodeState, Stats};
 
 /// What the broker is to get in any case.
 #[derive(Debug)]
@@ -88,7 +88,9 @@ impl Mqtt {
         let options = options::of(config, &endpoint, &format!("ocellus-{site}-{node}"))?;
         let detections_qos = if config.detections_qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
         let peer = format!("{}:{}", endpoint.host, endpoint.port);
-        let dialect = Broker { enabled: config.enabled, topics, desk: Desk::new(site, node), detections_qos, clock };
+        let (desk, started) = (Desk::new(site, node), clock.wall());
+        let enabled = config.enabled;
+        let dialect = Broker { enabled, topics, desk, detections_qos, clock, started, config: Mutex::default() };
         let link = Arc::new(Link::new(peer, dialect, config.queue, durable.outbox));
         link.set_node_state(NodeState::Online);
         // More than the window, for subscriptions and the final DISCONNECT.
@@ -198,6 +200,11 @@ impl MqttHandle {
             Ok(topic) => self.0.set_state(topic, status),
             Err(error) => tracing::error!(camera, %error, "A camera's status can't be published."),
         }
+    }
+
+    /// Publishes which configuration is in force, with the state of the node, which is online.
+    pub fn config(&self, config: ConfigStatus) {
+        self.0.set_config(config);
     }
 
     /// Publishes the statistics, once. While the broker is away only the latest are kept.

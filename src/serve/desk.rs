@@ -215,15 +215,15 @@ impl Desk {
         self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Serves a model from now on; none where it is not to be served. `notifier` wakes its scoring thread.
-    pub fn add(&self, name: &Name, engine: &Engine, notifier: Arc<Notifier>) -> Option<Arc<Counter>> {
-        if !self.settings.serves(name) {
-            return None;
-        }
-        let counter = Arc::new(Counter::new(notifier, self.settings.queue, Some(Facts::of(engine))));
-        let mut counters = self.counters.write().unwrap_or_else(PoisonError::into_inner);
-        counters.insert(name.clone(), Arc::clone(&counter));
-        Some(counter)
+    /// A counter for a model; none where it is not to be served. `notifier` wakes its scoring thread.
+    pub fn counter(&self, name: &Name, engine: &Engine, notifier: Arc<Notifier>) -> Option<Arc<Counter>> {
+        let served = self.settings.serves(name);
+        served.then(|| Arc::new(Counter::new(notifier, self.settings.queue, Some(Facts::of(engine)))))
+    }
+
+    /// Serves these models from now on, and no other.
+    pub fn serve(&self, counters: BTreeMap<Name, Arc<Counter>>) {
+        *self.counters.write().unwrap_or_else(PoisonError::into_inner) = counters;
     }
 
     /// The models that are served, by their names in the configuration.

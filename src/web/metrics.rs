@@ -135,6 +135,14 @@ fn render(hub: &Hub) -> String {
     cameras(&mut page, hub);
     page.family("ocellus_mqtt_connected", "gauge", "Whether the broker takes messages.");
     page.sample("ocellus_mqtt_connected", &[], u8::from(hub.mqtt_link().state == MqttState::Connected));
+    if let Some(config) = stats.as_deref().and_then(|stats| stats.config.as_ref()) {
+        page.family("ocellus_config_info", "gauge", "Digest of the configuration that is in force.");
+        page.sample("ocellus_config_info", &[("digest", &config.digest)], 1);
+        page.family("ocellus_config_loaded_timestamp_seconds", "gauge", "When it was read.");
+        page.sample("ocellus_config_loaded_timestamp_seconds", &[], config.since.timestamp());
+        page.family("ocellus_config_reload_refused", "gauge", "1 while the file as it is now is not in force.");
+        page.sample("ocellus_config_reload_refused", &[], u8::from(config.refused.is_some()));
+    }
     if let Some(stats) = stats {
         counters(&mut page, &stats);
         outbox(&mut page, hub, &stats);

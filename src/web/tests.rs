@@ -135,6 +135,7 @@ fn stats(camera: &str, objects: &[(&str, u64)]) -> Stats {
         evidence_dropped: 5,
         outbox: OutboxStats::default(),
         iothub: None,
+        config: None,
     }
 }
 

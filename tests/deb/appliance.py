@@ -3,6 +3,7 @@ was just booted and has neither a GPU, a camera nor a network. The steps build o
 
 import glob
 import grp
+import json
 import os
 import pathlib
 import pwd
@@ -171,9 +172,22 @@ class Appliance(unittest.TestCase):
         until("the refusal", lambda: "Not reloaded; the configuration before stays in force" in journal())
         self.assertEqual(show("ActiveState"), "active")
         status("Cameras: 2 ok;")
+        status("Not reloaded: ")
         configure("one", "two")
         run("systemctl", "reload", "ocellus")
+        until("the end of the refusal", lambda: "Not reloaded" not in show("StatusText"))
         self.assertEqual(show("MainPID"), pid)
+
+    def test_04_the_journal_has_fields(self):
+        def entries(*matches):
+            said = run("journalctl", "--no-pager", "-o", "json", "_SYSTEMD_UNIT=ocellus.service", *matches)
+            return [json.loads(line) for line in said.splitlines()]
+
+        [entry] = entries("CAMERA=two")
+        self.assertTrue(entry["MESSAGE"].startswith("The camera delivers."), entry)
+        self.assertEqual((entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]), ("6", "ocellus"))
+        self.assertIn("The model is open and warm.", " ".join(entry["MESSAGE"] for entry in entries("MODEL=parts")))
+        self.assertEqual(entries("CAMERA=three"), [])
 
     def test_05_a_healthy_daemon_feeds_the_watchdog(self):
         drop_in("WatchdogSec=4\nRestartSec=100ms\nTimeoutAbortSec=2")

@@ -168,7 +168,7 @@ fn the_last_word_counts_be_it_a_command_or_an_edit() {
     // Another key: the command holds.
     node.configure(&format!("{cameras}motion = 1.0\n"));
     let plan = node.command("reload", "now", |state| state["refused"].is_null());
-    assert_eq!(plan["value"], json!({"added": [], "changed": ["a"], "removed": []}));
+    assert_eq!(plan["value"], json!({"added": [], "changed": ["a"], "removed": [], "models": []}));
     let fps = || node.listen("a/fps/state").next().json();
     assert_eq!((&fps()["value"], &fps()["commanded"]), (&2.0.into(), &true.into()));
     // That key: what is written there counts.

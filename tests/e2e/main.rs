@@ -3,6 +3,7 @@
 mod cameras;
 mod cli;
 mod commands;
+mod configs;
 mod contracts;
 mod daemon;
 mod demo;

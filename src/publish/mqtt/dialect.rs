@@ -1,8 +1,9 @@
 //! What is said on which topic: by every peer that speaks MQTT in its own way, and by a broker.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use rumqttc::QoS;
 use tokio::time::Instant;
 
@@ -13,7 +14,7 @@ use super::link::{Link, MAX_PACKET, encode};
 use super::wire::{Client, Message};
 use crate::clock::Clock;
 use crate::outbox::{Destination, Kind};
-use crate::status::{NodeState, NodeStatus};
+use crate::status::{ConfigStatus, NodeState, NodeStatus};
 
 /// What a peer wants to be sent, and how.
 pub(in crate::publish) trait Dialect: Send + Sync + 'static {
@@ -48,6 +49,10 @@ pub(in crate::publish) struct Broker {
     pub(super) desk: Desk,
     pub(super) detections_qos: QoS,
     pub(super) clock: Arc<dyn Clock>,
+    /// Since when the node is there.
+    pub(super) started: DateTime<Utc>,
+    /// Which configuration is in force, as far as it is known.
+    pub(super) config: Mutex<Option<ConfigStatus>>,
 }
 
 impl Dialect for Broker {
@@ -98,7 +103,16 @@ impl Dialect for Broker {
 
 impl Link<Broker> {
     pub(super) fn set_node_state(&self, state: NodeState) {
-        self.set_state(self.dialect.topics.node_status(), &self.node_status(state));
+        let config = self.dialect.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let status = NodeStatus { config, ..self.node_status(state) };
+        self.set_state(self.dialect.topics.node_status(), &status);
+    }
+
+    /// Says which configuration is in force.
+    pub(super) fn set_config(&self, config: ConfigStatus) {
+        *self.dialect.config.lock().unwrap_or_else(PoisonError::into_inner) = Some(config.clone());
+        let status = NodeStatus { config: Some(config), ..NodeStatus::of(NodeState::Online, self.dialect.started) };
+        self.set_state(self.dialect.topics.node_status(), &status);
     }
 
     fn node_status(&self, state: NodeState) -> NodeStatus {

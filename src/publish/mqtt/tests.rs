@@ -121,6 +121,7 @@ pub(in crate::publish) fn stats(uptime_s: u64) -> Stats {
         evidence_dropped: 0,
         outbox: OutboxStats::default(),
         iothub: None,
+        config: None,
     }
 }
 

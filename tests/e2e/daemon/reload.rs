@@ -11,7 +11,7 @@ struct Reloading {
     broker: Mosquitto,
     config: PathBuf,
     running: Running,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Reloading {
@@ -21,7 +21,7 @@ impl Reloading {
         std::fs::write(&config, text(broker.port, "plant-7", cameras)).unwrap();
         let mut running = Running::start(ocellus().args(["run", "--config", config.to_str().unwrap()]));
         running.wait_for_line("open and warm");
-        Self { broker, config, running, _folder: folder }
+        Self { broker, config, running, folder }
     }
 
     /// Changes the file, says so, and waits for what the daemon makes of it.
@@ -40,9 +40,13 @@ impl Reloading {
     }
 }
 
+fn package() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor")
+}
+
 /// Simulated cameras, each with its seed.
 fn text(port: u16, site: &str, cameras: &[(&str, u32)]) -> String {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor");
+    let package = package();
     let mut text = format!(
         "site = \"{site}\"\nnode = \"edge-01\"\ndevice = \"cpu\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n\
          [models.parts]\npath = \"{}\"\n",
@@ -116,7 +120,7 @@ fn a_configuration_that_can_not_be_used_changes_nothing() {
     assert!(said.contains("unknown key `colour`") && said.contains("ocellus.toml:10:1"), "{said}");
     let moved = text(daemon.broker.port, "plant-8", &[("a", 2), ("b", 3)]);
     let said = daemon.reload(&moved, "Not reloaded");
-    assert!(said.contains("`site` changed, which takes a restart"), "{said}");
+    assert!(said.contains("site needs a restart; nothing was changed"), "{said}");
     let labels = "[cameras.a.track]\nlabels = [\"bold\"]\n";
     let unknown = format!("{}{labels}", text(daemon.broker.port, "plant-7", &[("a", 2)]));
     let said = daemon.reload(&unknown, "Not reloaded");
@@ -124,10 +128,62 @@ fn a_configuration_that_can_not_be_used_changes_nothing() {
     let (after, still) = frame(&mut frames, "a");
     assert!(after > before && still == digest, "{after} after {before}");
     // What was meant in the first place is taken once it is right.
-    daemon.cameras(&[("a", 1)], "Reloaded: no camera changed.");
+    daemon.cameras(&[("a", 1)], "Reloaded: nothing changed.");
     daemon.cameras(&[], "Reloaded: 0 added, 0 changed, 1 removed.");
     daemon.cameras(&[("a", 5)], "Reloaded: 1 added, 0 changed, 0 removed.");
     let mut again = daemon.subscribe("a/detections");
     frame(&mut again, "a");
     assert!(daemon.running.terminate().0.success());
+}
+
+#[test]
+fn a_model_is_replaced_as_a_whole_or_the_one_before_goes_on() {
+    let mut daemon = Reloading::start(&[("a", 1)]);
+    let good = text(daemon.broker.port, "plant-7", &[("a", 1)]);
+    let mut frames = daemon.subscribe("a/detections");
+    let (before, digest) = frame(&mut frames, "a");
+
+    // It is there, and is no model: that shows only when it is opened. The camera that comes with it does not come.
+    let junk = daemon.folder.path().join("junk.onnx");
+    std::fs::write(&junk, "junk").unwrap();
+    let broken = text(daemon.broker.port, "plant-7", &[("a", 1), ("b", 2)]);
+    let broken = broken.replace(package().to_str().unwrap(), junk.to_str().unwrap());
+    let said = daemon.reload(&broken, "Not reloaded");
+    assert!(said.contains("junk.onnx"), "{said}");
+    let refused = |message: &crate::peers::Message| message.json()["config"]["refused"].is_object();
+    let status = daemon.subscribe("status").wait_for("/status", refused).json();
+    assert_eq!((&status["state"], &status["config"]["digest"]), (&"online".into(), &digest.clone().into()));
+    assert!(status["config"]["refused"]["reason"].as_str().unwrap().contains("junk.onnx"), "{status}");
+    let stats = daemon.subscribe("stats").wait_for("/stats", refused).json();
+    assert_eq!(stats["config"], status["config"]);
+    let (after, still) = frame(&mut frames, "a");
+    assert!(after > before && still == digest, "{after} after {before}");
+
+    let strict = good.replacen("[cameras", "score = 0.9\n[cameras", 1);
+    daemon.reload(&strict, "Reloaded: 0 added, 1 changed, 0 removed; models opened anew: parts.");
+    let status = daemon.subscribe("status").wait_for("/status", |message| !refused(message)).json();
+    assert!(status["config"]["digest"] != digest.as_str(), "{status}");
+    let mut again = daemon.subscribe("a/detections");
+    for _ in 0..8 {
+        let message = again.wait_for("a/detections", |m| m.json()["config"] != digest.as_str()).json();
+        let scores = message["objects"].as_array().unwrap().iter().map(|object| object["score"].as_f64().unwrap());
+        scores.for_each(|score| assert!(score >= 0.9, "{message}"));
+    }
+    assert!(daemon.running.terminate().0.success());
+}
+
+#[test]
+fn zones_are_drawn_before_a_camera_that_goes_on() {
+    let mut daemon = Reloading::start(&[("a", 1)]);
+    let mut frames = daemon.subscribe("a/detections");
+    let (before, _) = frame(&mut frames, "a");
+    let zone = "[[cameras.a.zones]]\nname = \"all\"\npoints = [[0, 0], [1, 0], [1, 1], [0, 1]]\n";
+    let text = format!("{}{zone}", text(daemon.broker.port, "plant-7", &[("a", 1)]));
+    daemon.reload(&text, "Reloaded: 0 added, 1 changed, 0 removed.");
+    let count = daemon.subscribe("a/counts/all").next().json();
+    assert_eq!(count["rule"], "all");
+    assert!(frame(&mut frames, "a").0 > before);
+    let (status, said) = daemon.running.terminate();
+    assert!(status.success(), "{said}");
+    assert_eq!(said.matches("The camera delivers.").count(), 1, "{said}");
 }
