@@ -439,7 +439,7 @@ fn scoring_for_others_takes_a_token_a_model_and_limits_that_make_sense() {
         ),
         ("token_file = \"/no/such\"", "1: there is no file /no/such"),
         ("token_credential = \"a\"\ntoken_file = \"/\"", "1: the token comes from one place: give `token_file` or"),
-        ("models = [\"n\"]", "1: there is no model `n`: did you mean `m`?"),
+        ("models = [\"n\"]", "1: there is no model `n`: there are `m`"),
         ("models = []", "1: `models` names a model or more"),
         ("queue = 0", "1: `queue` is from 1 to 1024"),
         ("concurrent = 257", "1: `concurrent` is from 1 to 256"),
