@@ -10,6 +10,9 @@ use super::{Failure, print};
 use crate::config;
 use crate::outbox::{Look, Stored, StoredFrame};
 
+/// Where the packaged unit has it (systemd's `StateDirectory=`), which only the daemon is told.
+const PACKAGED: &str = "/var/lib/ocellus/outbox";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Outbox {
     /// What waits, and what has become of other items
@@ -60,9 +63,16 @@ impl Place {
     fn open(&self) -> Result<Look, Failure> {
         let folder = match &self.path {
             Some(path) => path.clone(),
-            None => config::load(&self.config)?.config.outbox.folder()?,
+            None => self.configured(Path::new(PACKAGED))?,
         };
         Ok(Look::open(&folder)?)
+    }
+
+    /// The configuration's; of the service's configuration, which names none, the service's.
+    fn configured(&self, packaged: &Path) -> Result<PathBuf, Failure> {
+        let outbox = config::load(&self.config)?.config.outbox;
+        let usual = outbox.path.is_none() && self.config == Path::new(DEFAULT_CONFIG);
+        Ok(if usual && packaged.is_dir() { packaged.to_owned() } else { outbox.folder()? })
     }
 }
 

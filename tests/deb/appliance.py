@@ -236,6 +236,7 @@ class Appliance(unittest.TestCase):
         self.assertIn('"state":"stopped"', said)
         user = pwd.getpwnam("ocellus")
         self.assertEqual(os.stat("/var/lib/ocellus/outbox").st_uid, user.pw_uid)
+        self.assertTrue(run("ocellus", "outbox", "status").startswith("/var/lib/ocellus/outbox\n"))
         run("systemctl", "start", "ocellus")
 
     def test_10_an_upgrade_keeps_a_changed_configuration(self):
