@@ -2,8 +2,8 @@
 """Scoring for others: requests a second over HTTP next to the engine alone, and cameras beside the load.
 
 In turns, in one run: `ocellus bench` (the engine, pictures from memory), then the daemon with nothing but `[serve]`, asked
-by so many clients that keep their connections: pixels as a binary tensor (`/v2/…/infer`), and a JPEG that must be decoded
-(`/v1/detect`). Then a simulated camera, without and with the load beside it. Prints Markdown tables with medians over the
+by so many clients that keep their connections: pixels of the same size as a binary tensor (`/v2/…/infer`), and a JPEG of
+640x360 that must be decoded (`/v1/detect`). Then a simulated camera, without and with the load beside it. Prints Markdown tables with medians over the
 rounds and their ratios to the engine.
 """
 
@@ -24,7 +24,7 @@ import daemon
 def bench(args):
     command = [args.ocellus, "bench", "--model", args.model, "--device", args.device, "--json"]
     command += ["--batch", "1", "--seconds", str(args.seconds)]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)["pictures_per_second"]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 class Served:
@@ -99,16 +99,16 @@ def load(served, request, clients, seconds):
     return len(times) / seconds, times, len(refused)
 
 
-def requests(args):
+def requests(args, width, height):
     jpeg = pathlib.Path(args.picture).read_bytes()
-    # The same size as the JPEG, all grey.
-    shape = [1, 360, 640, 3]
-    pixels = bytes([114]) * (360 * 640 * 3)
+    # Noise, as the engine gets it.
+    shape = [1, height, width, 3]
+    pixels = os.urandom(width * height * 3)
     tensor = {"name": "image", "shape": shape, "datatype": "UINT8", "parameters": {"binary_data_size": len(pixels)}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     length = {"Inference-Header-Content-Length": str(len(head))}
     return {
-        "binary tensor, 640x360": ("/v2/models/m/infer", head + pixels, length),
+        f"binary tensor, {width}x{height}": ("/v2/models/m/infer", head + pixels, length),
         "JPEG, 640x360": ("/v1/detect", jpeg, {"Content-Type": "image/jpeg"}),
     }
 
@@ -116,9 +116,10 @@ def requests(args):
 def throughput(args):
     rows = {}
     for _ in range(args.rounds):
-        rows.setdefault("engine alone", []).append((bench(args), 0.0, 0.0))
+        alone = bench(args)
+        rows.setdefault("engine alone", []).append((alone["pictures_per_second"], 0.0, 0.0))
         served = Served(args)
-        for name, request in requests(args).items():
+        for name, request in requests(args, *alone["picture"]).items():
             for clients in args.clients:
                 load(served, request, clients, 1)
                 rate, times, _ = load(served, request, clients, args.seconds)
@@ -140,11 +141,13 @@ def beside(args):
     for fps in args.fps:
         for clients in (0, max(args.clients)):
             served = Served(args, fps)
+            while not (served.camera() or {}).get("scored"):
+                time.sleep(0.2)
             time.sleep(2)
             before, began = served.camera(), time.time()
             rate, refused = 0.0, 0
             if clients:
-                rate, _, refused = load(served, requests(args)["JPEG, 640x360"], clients, args.seconds * 2)
+                rate, _, refused = load(served, requests(args, 1, 1)["JPEG, 640x360"], clients, args.seconds * 2)
             else:
                 time.sleep(args.seconds * 2)
             after, elapsed = served.camera(), time.time() - began

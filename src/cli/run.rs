@@ -19,7 +19,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Result<(), Failure> {
         let loaded = config::load(&self.config)?;
-        if loaded.config.cameras.is_empty() {
+        if loaded.config.cameras.is_empty() && loaded.config.serve.is_none() {
             tracing::warn!(config = %self.config.display(), "No camera is configured: add a table [cameras.NAME].");
         }
         daemon::runtime()?.block_on(async {

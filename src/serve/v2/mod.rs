@@ -86,7 +86,7 @@ pub(super) async fn infer(State(app): State<App>, named: Named, request: Request
     let intake = Intake::read(&app, request).await?;
     let (body, json) = (intake.body.clone(), json_length(&intake)?);
     // What the numbers of a text take once they are read.
-    let _held = app.memory.hold(json.unwrap_or(body.len()) as u64)?;
+    let _held = app.memory.hold(json.unwrap_or(body.len()).min(body.len()) as u64)?;
     let most = app.desk.settings.queue;
     let read = app.compute(intake.deadline, move || InferRequest::read(&body, json, most)).await?;
     let (request, sent) = read?;
