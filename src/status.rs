@@ -195,6 +195,23 @@ pub struct CameraStats {
     /// What its pictures are worth; absent before the first one, and where nobody looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<Trust>,
+    /// What people say of its kept frames, by model; absent where nobody has said anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<ModelVerdicts>,
+}
+
+/// How many kept frames that a model has looked at have which verdict. It is the last one on a frame that counts; they are
+/// counted as far back as the node has them, over restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelVerdicts {
+    /// The model.
+    pub model: ModelRef,
+    /// What it saw is right.
+    pub right: u64,
+    /// It is not.
+    pub wrong: u64,
+    /// It is not, and somebody has said what there is.
+    pub corrected: u64,
 }
 
 /// What waits until it is delivered, and what could not.

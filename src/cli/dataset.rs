@@ -42,6 +42,9 @@ pub(super) struct Export {
     /// Under which licence the pictures are
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
+    /// Only pictures of which people have said whether the model was right
+    #[arg(long)]
+    judged: bool,
 }
 
 #[derive(Debug, Args)]
@@ -78,8 +81,8 @@ fn open(store: &str) -> Result<Store, Failure> {
 impl Export {
     async fn run(self) -> Result<(), Failure> {
         let store = open(&self.store)?;
-        let Self { format, out, split, min_score, url, licence, .. } = self;
-        let wanted = Wanted { format, splits: split, min_score, url, licence };
+        let Self { format, out, split, min_score, url, licence, judged, .. } = self;
+        let wanted = Wanted { format, splits: split, min_score, url, licence, judged };
         let progress = progress::bar(0);
         let exported = export(&store, &wanted, &out, |done, all| {
             progress.set_length(all as u64);
@@ -94,6 +97,9 @@ impl Export {
             if count.pictures == 0 {
                 eprintln!("note: no camera and day fell into {split}; with more of them, or other --split, some will");
             }
+        }
+        if manifest.left_out > 0 {
+            eprintln!("note: {} pictures are left out, for what was said of them or for want of it", manifest.left_out);
         }
         print(&format!("{}", out.join(MANIFEST).display()))
     }

@@ -11,7 +11,7 @@ use crate::camera::sim::{KINDS, LABELS};
 use crate::camera::source::Source;
 use crate::config::{
     Anchor, CameraConfig, Config, ConfigFile, DeviceChoice, EvidenceConfig, LineConfig, Loaded, ModelConfig,
-    MqttConfig, Name, OutboxConfig, PrivacyConfig, TrackConfig, WebConfig,
+    MqttConfig, Name, OutboxConfig, PrivacyConfig, ReviewConfig, TrackConfig, WebConfig,
 };
 use crate::daemon::{self, Daemon};
 use crate::event::Direction;
@@ -113,6 +113,7 @@ impl Demo {
             // The store adds a folder `evidence` of its own.
             evidence: Some(EvidenceConfig::at(dir.display().to_string())),
             privacy: PrivacyConfig::default(),
+            review: ReviewConfig::default(),
             outbox: OutboxConfig { path: Some(dir.join(format!("outbox-{mqtt_port}"))), ..OutboxConfig::default() },
         };
         let digest = crate::config::digest(&format!("{config:?}"));

@@ -8,7 +8,7 @@ use crate::config::nearest;
 /// Names longer than this are cut in messages: they come from anybody.
 const SHOWN: usize = 40;
 /// All commands, by the names that they have in topics, direct methods and twins.
-const NAMES: [&str; 8] = ["enabled", "score", "fps", "motion", "snapshot", "reset", "reload", "diagnose"];
+const NAMES: [&str; 9] = ["enabled", "score", "fps", "motion", "snapshot", "reset", "verdict", "reload", "diagnose"];
 /// The settings of a camera.
 pub const SETTINGS: [&str; 4] = ["enabled", "score", "fps", "motion"];
 
@@ -22,7 +22,7 @@ pub struct Request {
 }
 
 /// What may be asked.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Changes a setting of a camera. The answer is the setting's state ([`SettingState`](super::SettingState)): its value in
     /// force, what the configuration says, since when.
@@ -31,6 +31,8 @@ pub enum Command {
     Snapshot,
     /// Begins counting anew: one camera's counts, or all.
     Reset,
+    /// Takes what somebody says of a kept frame, an object. The answer says under which id it is kept.
+    Verdict(Box<Value>),
     /// Reads the configuration again. The answer lists the cameras `added`, `changed` and `removed`.
     Reload,
     /// Tells how the node is: versions, states, statistics, settings in force, troubles.
@@ -77,11 +79,12 @@ impl Setting {
 impl Command {
     /// Its name, as in topics.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Set(setting) => setting.name(),
             Self::Snapshot => "snapshot",
             Self::Reset => "reset",
+            Self::Verdict(_) => "verdict",
             Self::Reload => "reload",
             Self::Diagnose => "diagnose",
         }
@@ -106,6 +109,8 @@ impl Request {
         let command = match name {
             "snapshot" => Command::Snapshot,
             "reset" => Command::Reset,
+            "verdict" if value.is_object() => Command::Verdict(Box::new(value.clone())),
+            "verdict" => return Err(Refusal::bad_value("a verdict is an object with a `frame` and a `verdict`")),
             "reload" => Command::Reload,
             "diagnose" => Command::Diagnose,
             other => Command::Set(Self::setting(other, value)?.ok_or_else(|| unknown(other))?),
@@ -248,6 +253,19 @@ mod tests {
             assert_eq!(named(Some("line"), name).expect_err(name).kind, RefusalKind::UnknownSetting);
         }
         assert_eq!((named(None, "reset"), named(Some("line"), "reset")), (Ok(Command::Reset), Ok(Command::Reset)));
+    }
+
+    #[test]
+    fn a_verdict_is_an_object_and_about_a_camera_s_frame_or_any() {
+        let said = json!({"frame": "01X", "verdict": "right"});
+        for camera in [None, Some("line")] {
+            let request = Request::named(camera, "verdict", &said).unwrap();
+            assert_eq!(request.command, Command::Verdict(Box::new(said.clone())));
+            assert_eq!((request.command.name(), request.camera.as_deref()), ("verdict", camera));
+        }
+        for value in [json!("right"), json!(null), json!([said])] {
+            assert_eq!(set("verdict", value).expect_err("no object").kind, RefusalKind::BadValue);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod privacy;
+mod review;
 mod scene;
 mod serve;
 mod ship;
@@ -51,6 +52,7 @@ pub(super) fn check(config: &Config, document: &DeTable<'_>, found: &mut Vec<(us
     check_outbox(config, &mut wrong);
     privacy::check(config, &mut wrong);
     serve::check(config, &mut wrong);
+    review::check(config, &mut wrong);
     ship::check(config, &mut wrong);
 }
 

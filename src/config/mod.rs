@@ -13,6 +13,7 @@ mod load;
 mod mqtt;
 mod name;
 mod privacy;
+mod review;
 mod scene;
 mod schema;
 mod serve;
@@ -39,6 +40,7 @@ pub(crate) use self::load::{digest, nearest};
 pub use self::mqtt::MqttConfig;
 pub use self::name::Name;
 pub use self::privacy::{Allow, FinderConfig, MaskConfig, Method, PrivacyConfig, Redact, RuleConfig};
+pub use self::review::{ReviewConfig, ReviewNames, ReviewPictures, ReviewerConfig};
 pub use self::scene::{Anchor, EventChoice, FilterConfig, LineConfig, TrackConfig, ZoneConfig};
 pub use self::schema::schema;
 pub use self::serve::ServeConfig;
@@ -80,6 +82,9 @@ pub struct Config {
     /// What may leave the site, and what is made unrecognisable before.
     #[serde(default)]
     pub privacy: PrivacyConfig,
+    /// What people say of kept frames.
+    #[serde(default)]
+    pub review: ReviewConfig,
     /// Where events and evidence wait until they are delivered.
     #[serde(default)]
     pub outbox: OutboxConfig,

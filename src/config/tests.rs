@@ -4,6 +4,7 @@ mod documents;
 mod generated;
 mod mistakes;
 mod random;
+mod review;
 
 use super::*;
 

@@ -27,13 +27,15 @@ impl Daemon {
             Ok(camera) => camera,
             Err(refusal) => return order.answer(Err(refusal)),
         };
-        let nobody = || Refusal::unknown_camera(format!("`{}` is for a camera: say which", command.name()));
+        let name = command.name();
+        let nobody = || Refusal::unknown_camera(format!("`{name}` is for a camera: say which"));
         let answer = match (command, camera) {
             (Command::Set(setting), Some(camera)) => self.set(&camera, setting),
             (Command::Snapshot, Some(camera)) => match self.snapshot(&camera, order) {
                 Ok(()) => return,
                 Err((order, refusal)) => return order.answer(Err(refusal)),
             },
+            (Command::Verdict(said), camera) => return self.judge(camera, *said, order),
             (Command::Set(_) | Command::Snapshot, None) => Err(nobody()),
             (Command::Reset, camera) => Ok(self.reset(camera.as_ref())),
             (Command::Reload, _) => self.reload(path).await.map(|plan| {
@@ -207,7 +209,7 @@ impl Daemon {
         let config = self.standing.config();
         self.outlet.counts().settle(config);
         if let (true, Some(line), Some(settings)) = (plan.evidence, &self.evidence, &config.evidence) {
-            line.keeper.handle().choose(settings);
+            line.handles().0.choose(settings);
         }
         if plan.announced && !config.mqtt.home_assistant {
             self.mqtt.handle().announce(Vec::new());
@@ -220,6 +222,9 @@ impl Daemon {
     pub(super) fn tell(&self) -> Result<(), DaemonError> {
         let (config, mqtt) = (self.standing.config(), self.mqtt.handle());
         mqtt.know(known(config));
+        if let Some(reviews) = &self.outlet.outputs.reviews {
+            reviews.know(self.lines.labels(config));
+        }
         for camera in config.cameras.keys() {
             for state in SETTINGS.iter().filter_map(|setting| self.setting(camera, setting)) {
                 mqtt.setting(&state);

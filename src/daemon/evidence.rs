@@ -1,21 +1,25 @@
 //! What keeps evidence, and what brings it from the outbox to the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::DaemonError;
 use crate::clock::Clock;
 use crate::config::{Config, EvidenceConfig};
-use crate::evidence::{Evidence, Gate, Keeper, KeeperHandle, Notebook, Open};
+use crate::evidence::{Evidence, Gate, Keeper, KeeperHandle, Notebook, Open, Reviews};
 use crate::outbox::OutboxHandle;
 use crate::privacy::Guard;
 use crate::ship::store::is_off_site;
 use crate::ship::{Courier, CourierHandle, Inlet, ShipError, Sink, Store, Timetable};
 use crate::web::Hub;
 
+use super::review::ReviewLine;
+
 /// What keeps evidence, and what brings it from the outbox to the store.
 pub(super) struct EvidenceLine {
-    pub(super) keeper: Keeper,
-    pub(super) courier: Courier,
+    keeper: Keeper,
+    courier: Courier,
+    reviews: Option<ReviewLine>,
 }
 
 impl EvidenceLine {
@@ -27,11 +31,33 @@ impl EvidenceLine {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, DaemonError> {
         let gate = gate(config, &settings.store, clock)?;
-        let sink = ShownStore { store: Store::open_by(&settings.store, &settings.ship)?, hub: Arc::clone(hub) };
+        let store = Store::open_by(&settings.store, &settings.ship)?;
         let timetable = Timetable { hours: settings.ship.hours.clone(), clock: Arc::clone(clock) };
+        let reviews = ReviewLine::start(config, &settings.store, &store, &timetable, clock)?;
+        let gate = reviews.as_ref().map_or(Arc::clone(&gate), |line| line.before(gate));
+        let sink = ShownStore { store, hub: Arc::clone(hub) };
         let courier = Courier::start_within(timetable, outbox.clone(), sink);
         let keeper = Keeper::start_behind(gate, notebook, settings, Inlet(outbox.clone()), Arc::clone(clock));
-        Ok(Self { keeper, courier })
+        if let Some(line) = &reviews {
+            hub.review(line.desk.clone());
+        }
+        Ok(Self { keeper, courier, reviews })
+    }
+
+    /// What is said of kept frames.
+    pub(super) fn reviews(&self) -> Option<Reviews> {
+        self.reviews.as_ref().map(|line| line.desk.reviews.clone())
+    }
+
+    /// Brings to the store what it can within the time.
+    pub(super) async fn close(self, outbox: &OutboxHandle, deadline: Duration) {
+        self.keeper.close(deadline).await;
+        let verdicts = async {
+            if let Some(line) = self.reviews {
+                line.courier.close(deadline).await;
+            }
+        };
+        tokio::join!(self.courier.close(outbox, deadline), verdicts);
     }
 
     pub(super) fn handles(&self) -> (KeeperHandle, CourierHandle) {

@@ -158,6 +158,12 @@ impl Lines {
         self.models.iter().map(|(name, model)| (name, &model.reference))
     }
 
+    /// What the cameras' models call things.
+    pub(super) fn labels(&self, config: &Config) -> BTreeMap<String, Vec<String>> {
+        let labels = |camera| Some(self.models.get(model_of(config, camera)?)?.labels.clone());
+        config.cameras.iter().filter_map(|(name, camera)| Some((name.to_string(), labels(camera)?))).collect()
+    }
+
     /// Lowest score of a detection by a camera that says nothing else.
     pub(super) fn score_of(&self, config: &Config, camera: &Name) -> Option<f32> {
         let model = model_of(config, config.cameras.get(camera)?)?;

@@ -22,6 +22,7 @@ mod operator;
 mod outlet;
 mod pulse;
 mod reload;
+mod review;
 mod scenes;
 mod scoring;
 mod serving;
@@ -210,6 +211,7 @@ impl Daemon {
             iothub: iothub.as_ref().map(IotHub::handle),
             hub,
             evidence: evidence.as_ref().map(EvidenceLine::handles),
+            reviews: evidence.as_ref().and_then(EvidenceLine::reviews),
             outbox: outbox.handle(),
             serve: serve.as_ref().map(Serving::desk),
         };
@@ -326,9 +328,8 @@ impl Daemon {
         if joined.await.is_err() {
             tracing::error!("A thread failed while stopping.");
         }
-        if let Some(EvidenceLine { keeper, courier }) = evidence {
-            keeper.close(FLUSH).await;
-            courier.close(&outbox.handle(), FLUSH).await;
+        if let Some(line) = evidence {
+            line.close(&outbox.handle(), FLUSH).await;
         }
         let iothub = async {
             if let Some(iothub) = iothub {

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::Name;
 use crate::detection::{Detections, FrameRef, Latency, ModelRef, SCHEMA, Scored};
 use crate::event::{Count, Event};
-use crate::evidence::KeeperHandle;
+use crate::evidence::{KeeperHandle, Reviews};
 use crate::frame::Frame;
 use crate::model::engine::Outcome;
 use crate::outbox::{self, Kind, OutboxHandle};
@@ -37,6 +37,8 @@ pub(super) struct Outputs {
     pub(super) hub: Arc<Hub>,
     /// What picks evidence, and what brings it to the store.
     pub(super) evidence: Option<(KeeperHandle, CourierHandle)>,
+    /// What is said of evidence.
+    pub(super) reviews: Option<Reviews>,
     pub(super) outbox: OutboxHandle,
     /// What scores pictures for others.
     pub(super) serve: Option<Arc<Desk>>,
@@ -317,7 +319,8 @@ impl Outlet {
             let (unchanged, trust) = (entry.mailbox.unchanged(), entry.mailbox.trust());
             let rates = entry.meter.read(now, captured, dropped);
             states.push(entry.published.as_ref().map_or(CameraState::Connecting, |status| status.state));
-            cameras.insert(name.to_string(), CameraStats { unchanged, trust, ..rates });
+            let verdicts = self.outputs.reviews.as_ref().map(|reviews| reviews.tallies(name)).unwrap_or_default();
+            cameras.insert(name.to_string(), CameraStats { unchanged, trust, verdicts, ..rates });
         }
         let evidence = self.outputs.evidence.as_ref();
         let (kept, lost) =

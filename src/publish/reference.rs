@@ -11,7 +11,7 @@ use super::Topics;
 use crate::command::{self, SettingState};
 use crate::detection::{self, Detections};
 use crate::event::{self, Count, Event};
-use crate::evidence::{self, Record};
+use crate::evidence::{self, Record, Verdict};
 use crate::status::{self, CameraStatus, Diagnosis, NodeStatus, Stats};
 
 /// What a topic carries.
@@ -79,9 +79,10 @@ fn asyncapi() -> Value {
         let payload = channel.schema.map_or_else(
             || {
                 json!({
-                    "type": ["boolean", "number", "string", "null"],
+                    "type": ["boolean", "number", "string", "null", "object"],
                     "description": "A value as JSON, or bare text. Null, or the text `default`, takes a setting back to \
-                                    what the configuration says. At most 1024 bytes.",
+                                    what the configuration says. At most 1024 bytes. A verdict is an object, of at most \
+                                    65536 bytes.",
                 })
             },
             |schema| json!({"$ref": file_of(schema)}),
@@ -133,6 +134,7 @@ fn the_reference_is_what_the_code_does() {
         schema_of::<Event>(event::SCHEMA),
         schema_of::<Count>(event::COUNT_SCHEMA),
         schema_of::<Record>(evidence::SCHEMA),
+        schema_of::<Verdict>(evidence::VERDICT_SCHEMA),
         schema_of::<SettingState>(command::SCHEMA),
         schema_of::<Diagnosis>(status::DIAGNOSIS_SCHEMA),
         ("asyncapi.json".to_owned(), asyncapi()),

@@ -71,12 +71,12 @@ impl Default for Timetable {
 }
 
 impl Timetable {
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         Hours::any(&self.hours, self.clock.wall().with_timezone(&Local).naive_local())
     }
 
     /// Returns once evidence may be sent.
-    async fn opens(&self) {
+    pub(super) async fn opens(&self) {
         while !self.is_open() {
             tokio::time::sleep(LOOK).await;
         }

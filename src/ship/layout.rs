@@ -1,19 +1,38 @@
 //! Names in the store, Hive-style, so that Spark and others read it as a partitioned table.
 
+use chrono::NaiveDate;
 use object_store::path::Path;
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Verdict};
 
 /// `(picture, record)` of an item: `evidence/dt=YYYY-MM-DD/site=S/camera=C/{id}.jpg` and `.json`, under `base`.
 /// Characters that would change the meaning of a path are escaped.
 pub(super) fn names(base: &Path, item: &Evidence) -> (Path, Path) {
-    let folder = base
-        .clone()
-        .join("evidence")
-        .join(format!("dt={}", item.day.format("%Y-%m-%d")))
-        .join(format!("site={}", item.site))
-        .join(format!("camera={}", item.camera));
+    let folder = folder(base, item.day, &item.site, &item.camera);
     (folder.clone().join(format!("{}.jpg", item.id)), folder.join(format!("{}.json", item.id)))
+}
+
+/// What stands between the frame's id and the verdict's in the name of a verdict.
+const VERDICT: &str = ".verdict-";
+
+/// The name of a verdict: beside its frame, `{frame}.verdict-{id}.json`.
+pub(super) fn verdict(base: &Path, verdict: &Verdict) -> Path {
+    let folder = folder(base, verdict.captured_at.date_naive(), &verdict.site, &verdict.camera);
+    folder.join(format!("{}{VERDICT}{}.json", verdict.frame, verdict.id))
+}
+
+/// Whether an object is a verdict, by its name.
+pub(super) fn is_verdict(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    file.ends_with(".json") && file.contains(VERDICT)
+}
+
+fn folder(base: &Path, day: NaiveDate, site: &str, camera: &str) -> Path {
+    base.clone()
+        .join("evidence")
+        .join(format!("dt={}", day.format("%Y-%m-%d")))
+        .join(format!("site={site}"))
+        .join(format!("camera={camera}"))
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@ mod courier;
 mod layout;
 mod queue;
 pub mod store;
+mod verdicts;
 
 use std::future::Future;
 
 pub use self::courier::{Courier, CourierHandle, Inlet, Timetable};
 pub use self::store::{ShipError, Store};
+pub use self::verdicts::VerdictCourier;
 
 use crate::evidence::Evidence;
 

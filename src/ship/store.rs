@@ -389,6 +389,7 @@ fn open_error(store: &str, source: object_store::Error) -> ShipError {
 
 mod azure;
 mod read;
+mod verdicts;
 
 use self::azure::azure;
 

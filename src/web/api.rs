@@ -39,11 +39,13 @@ pub(super) struct App {
     pub(super) hub: Arc<Hub>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) metrics: Access,
+    /// Whether the server is for this machine only.
+    pub(super) local: bool,
 }
 
 impl App {
-    pub(super) fn new(hub: Arc<Hub>, stopping: watch::Receiver<bool>, metrics: Access) -> Self {
-        Self { hub, stopping, metrics }
+    pub(super) fn new(hub: Arc<Hub>, stopping: watch::Receiver<bool>, metrics: Access, local: bool) -> Self {
+        Self { hub, stopping, metrics, local }
     }
 
     pub(super) fn camera(&self, name: &str) -> Result<Arc<Camera>, ApiError> {

@@ -4,7 +4,7 @@
 //! moments only, never over an `.await`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use super::kept::Album;
 use super::live::Encoded;
 use super::metrics::Latencies;
+use super::review::ReviewDesk;
 use crate::clock::Clock;
 use crate::detection::{Rect, Scored};
 use crate::event::Count;
@@ -83,6 +84,7 @@ pub struct Hub {
     mqtt: Mutex<MqttLink>,
     /// What makes no progress, in words; empty while all does.
     stuck: Mutex<String>,
+    review: OnceLock<ReviewDesk>,
 }
 
 impl Hub {
@@ -102,7 +104,18 @@ impl Hub {
             stats: Mutex::default(),
             mqtt: Mutex::default(),
             stuck: Mutex::default(),
+            review: OnceLock::new(),
         }
+    }
+
+    /// Takes verdicts on kept frames from now on.
+    pub fn review(&self, desk: ReviewDesk) {
+        // There is one from the start to the end.
+        let _ = self.review.set(desk);
+    }
+
+    pub(super) fn review_desk(&self) -> Option<&ReviewDesk> {
+        self.review.get()
     }
 
     /// Shows a camera from now on, without a picture yet. One that is shown already stays, with its last picture.

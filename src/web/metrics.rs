@@ -17,7 +17,7 @@ use super::hub::{Camera, Hub, MqttState};
 use crate::config::WebConfig;
 use crate::detection::Latency;
 use crate::secret::SecretPlace;
-use crate::status::{CameraState, Stats};
+use crate::status::{CameraState, ModelVerdicts, Stats};
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Upper bounds of a latency's buckets, seconds.
@@ -145,6 +145,7 @@ fn render(hub: &Hub) -> String {
     }
     if let Some(stats) = stats {
         counters(&mut page, &stats);
+        verdicts(&mut page, hub, &stats);
         outbox(&mut page, hub, &stats);
     }
     page.0
@@ -248,6 +249,28 @@ fn evidence(page: &mut Text, stats: &Stats) {
             page.sample(name, &[("reason", reason), ("limit", limit)], count);
         }
     }
+}
+
+/// What people say of kept frames.
+fn verdicts(page: &mut Text, hub: &Hub, stats: &Stats) {
+    let Some(desk) = hub.review_desk() else { return };
+    page.family("ocellus_verdicts", "gauge", "Kept frames by what people last said of them, and by model.");
+    for (camera, ModelVerdicts { model, right, wrong, corrected }) in
+        stats.cameras.iter().flat_map(|(name, camera)| camera.verdicts.iter().map(move |of| (name, of)))
+    {
+        for (verdict, frames) in [("right", right), ("wrong", wrong), ("corrected", corrected)] {
+            let labels = [
+                ("camera", &**camera),
+                ("model", &*model.name),
+                ("version", &*model.version),
+                ("digest", &*model.digest),
+                ("verdict", verdict),
+            ];
+            page.sample("ocellus_verdicts", &labels, frames);
+        }
+    }
+    page.family("ocellus_verdicts_waiting", "gauge", "Verdicts that wait for the store.");
+    page.sample("ocellus_verdicts_waiting", &[], desk.reviews.last_waiting());
 }
 
 fn outbox(page: &mut Text, hub: &Hub, stats: &Stats) {

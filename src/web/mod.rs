@@ -17,8 +17,9 @@
 //! | `/api/cameras/{name}/live.jpg` | the newest picture of that video |
 //! | `/api/cameras/{name}/snapshot.jpg` | the newest frame in full size; `?plain=true` without drawings |
 //! | `/api/cameras/{name}/kept/{id}` | a frame that was kept as evidence, while it is among the last ones |
+//! | `/api/review/frames…` | kept frames that await a verdict, and the verdicts; beyond this machine for reviewers only |
 //!
-//! All routes are GET and change nothing. On a loopback address only requests for `localhost` or an IP address are
+//! All routes are GET and change nothing, but for POST of verdicts. On a loopback address only requests for `localhost` or an IP address are
 //! answered, so that a web site that points its own name at this machine (DNS rebinding) reads nothing.
 
 pub mod api;
@@ -28,6 +29,7 @@ mod kept;
 pub(crate) mod listener;
 mod live;
 mod metrics;
+mod review;
 mod wall;
 
 use std::future::Future;
@@ -45,6 +47,7 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 pub use self::hub::{Hub, MqttLink, MqttState, NodeInfo};
+pub use self::review::{ReviewDesk, Reviewers};
 
 use self::api::{ApiError, App};
 use self::listener::Connections;
@@ -83,6 +86,14 @@ pub enum WebError {
     /// The token for metrics can't be used.
     #[error("the token for /metrics can't be used: {0}; see `metrics_token_file` in the [web] table")]
     Token(String),
+    /// A reviewer's token can't be used.
+    #[error("the token of the reviewer `{name}` can't be used: {reason}; see [[review.people]]")]
+    Reviewer {
+        /// Whose.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// The server ended on its own.
     #[error("the web page on {address} ended: {source}")]
     Serve {
@@ -138,7 +149,7 @@ impl Web {
     ) -> Result<(), WebError> {
         let address = self.address;
         let (stop, stopping) = watch::channel(false);
-        let app = router(App::new(hub, stopping.clone(), self.metrics), address.ip());
+        let app = router(App::new(hub, stopping.clone(), self.metrics, address.ip().is_loopback()), address.ip());
         let mut told = stopping.clone();
         let server = axum::serve(self.connections, app).with_graceful_shutdown(async move {
             // An error means that `stop` is gone, and then it is time as well.
@@ -181,6 +192,7 @@ fn router(app: App, ip: IpAddr) -> Router {
         .route("/api/cameras/{name}/live.jpg", get(live::picture))
         .route("/api/cameras/{name}/snapshot.jpg", get(live::snapshot))
         .route("/api/cameras/{name}/kept/{id}", get(kept::picture))
+        .merge(review::routes())
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .method_not_allowed_fallback(|| async {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")

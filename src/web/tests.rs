@@ -4,6 +4,7 @@ mod browser;
 mod http;
 mod limits;
 mod metrics;
+mod review;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

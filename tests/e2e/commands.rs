@@ -11,21 +11,21 @@ use crate::peers::{Message, Mosquitto, Running, Subscriber, files, ocellus, text
 const BASE: &str = "ocellus/plant-7/edge-01";
 
 /// A daemon that may be started again on the same configuration and state.
-struct Node {
-    broker: Mosquitto,
+pub struct Node {
+    pub broker: Mosquitto,
     folder: tempfile::TempDir,
 }
 
 impl Node {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { broker: Mosquitto::start(), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn configure(&self, rest: &str) {
+    pub fn configure(&self, rest: &str) {
         let text = format!(
             "site = \"plant-7\"\nnode = \"edge-01\"\ndevice = \"cpu\"\n\
              [outbox]\npath = {:?}\nreserve_mib = 1\n\
@@ -36,18 +36,18 @@ impl Node {
         std::fs::write(self.path("ocellus.toml"), text).unwrap();
     }
 
-    fn start(&self) -> Running {
+    pub fn start(&self) -> Running {
         let mut running = Running::start(ocellus().args(["run", "--config"]).arg(self.path("ocellus.toml")));
         running.wait_for_line("Connected to the MQTT broker");
         running
     }
 
-    fn listen(&self, topic: &str) -> Subscriber {
+    pub fn listen(&self, topic: &str) -> Subscriber {
         Subscriber::to(self.broker.port, &format!("{BASE}/{topic}"))
     }
 
     /// Gives a command, and waits until it is answered so.
-    fn command(&self, topic: &str, payload: &str, answer: impl Fn(&Value) -> bool) -> Value {
+    pub fn command(&self, topic: &str, payload: &str, answer: impl Fn(&Value) -> bool) -> Value {
         publish(self.broker.port, "hello", &["-m", "{}", "-r"]);
         let mut answers = self.listen("#");
         // It is subscribed when it gets what the broker has kept.
@@ -58,7 +58,7 @@ impl Node {
     }
 }
 
-fn publish(port: u16, topic: &str, message: &[&str]) {
+pub fn publish(port: u16, topic: &str, message: &[&str]) {
     let (port, topic) = (port.to_string(), format!("{BASE}/{topic}"));
     let args = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", &topic];
     assert!(Command::new("mosquitto_pub").args(args).args(message).status().unwrap().success());

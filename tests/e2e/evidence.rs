@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::peers::{Mosquitto, Running, Subscriber, files, ocellus, run, text, until};
 
 /// A simulated line whose frames are all worth keeping, as far as they differ.
-fn config(folder: &Path, store: &str, more: &str) -> PathBuf {
+pub fn config(folder: &Path, store: &str, more: &str) -> PathBuf {
     let path = folder.join("ocellus.toml");
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/conveyor");
     let text = format!(
@@ -25,7 +25,7 @@ fn config(folder: &Path, store: &str, more: &str) -> PathBuf {
     path
 }
 
-fn start(config: &Path, environment: &[(&str, String)]) -> Running {
+pub fn start(config: &Path, environment: &[(&str, String)]) -> Running {
     let mut command = ocellus();
     command.env("RUST_LOG", "ocellus::outbox=trace,ocellus=info").args(["run", "--config"]).arg(config);
     command.envs(environment.iter().map(|(key, value)| (*key, value)));
@@ -236,17 +236,17 @@ fn what_would_be_kept_of_a_clip_is_the_same_in_every_replay() {
 }
 
 /// The account and key that every Azurite has (learn.microsoft.com, "Use the Azurite emulator").
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+pub const ACCOUNT: &str = "devstoreaccount1";
+pub const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// A container, by Azure's own client.
-struct Container {
+pub struct Container {
     address: String,
-    name: String,
+    pub name: String,
 }
 
 impl Container {
-    fn make(address: &str) -> Self {
+    pub fn make(address: &str) -> Self {
         let name = format!("kills-{}-{}", std::process::id(), crate::peers::free_port());
         let container = Self { address: address.to_owned(), name };
         container.python("client.create_container()");
@@ -269,7 +269,7 @@ impl Container {
     }
 
     /// The names of all blobs, with their digests, and with their text where they are records.
-    fn blobs(&self) -> BTreeMap<String, (String, Option<String>)> {
+    pub fn blobs(&self) -> BTreeMap<String, (String, Option<String>)> {
         let line = "\
 def look(name):
     data = client.download_blob(name).readall()

@@ -19,6 +19,7 @@ mod onnx;
 mod outbox;
 mod peers;
 mod protobuf;
+mod reviews;
 #[path = "../../crates/ocellus-onnx/src/samples.rs"]
 mod samples;
 mod serve;

@@ -17,6 +17,7 @@ pub(super) fn sections(count: &Count) -> Vec<(&'static str, Vec<(&str, u64)>)> {
     let maps = [
         ("labels", &count.labels),
         ("reasons", &count.reasons),
+        ("verdicts", &count.verdicts),
         ("cameras", &count.cameras),
         ("days", &count.days),
         ("models", &count.models),

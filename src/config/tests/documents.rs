@@ -7,7 +7,7 @@ use super::{only, parse};
 const REFERENCE: &str = include_str!("../../../docs/reference/config.md");
 const EXAMPLE: &str = include_str!("../../../packaging/ocellus.toml");
 /// The tables of the file, with what must be in them.
-const TABLES: [(&str, &str); 22] = [
+const TABLES: [(&str, &str); 24] = [
     ("", ""),
     ("mqtt", ""),
     ("iothub", ""),
@@ -29,6 +29,8 @@ const TABLES: [(&str, &str); 22] = [
     ("privacy.faces", "path = \"/\"\n"),
     ("privacy.masks", "camera = \"NAME\"\npoints = [[0, 0], [1, 0], [1, 1]]\n"),
     ("privacy.store", "name = \"r\"\nallow = \"metadata\"\n"),
+    ("review", ""),
+    ("review.people", "name = \"ann\"\ntoken_file = \"/\"\n"),
     ("outbox", ""),
 ];
 
@@ -41,6 +43,7 @@ fn header(table: &str) -> String {
         "evidence.node" => "[evidence]\nstore = \"/tmp\"\n[evidence.node]\n".to_owned(),
         "serve" => "[models.NAME]\npath = \"/\"\n[serve]\n".to_owned(),
         "evidence.ship" => "[evidence]\nstore = \"az://c\"\n[evidence.ship]\n".to_owned(),
+        "review.people" => "[[review.people]]\n".to_owned(),
         "privacy.masks" | "privacy.store" => format!("{CAMERA}[[{table}]]\n"),
         "cameras.NAME.zones" | "cameras.NAME.lines" => format!("{CAMERA}[[{table}]]\n"),
         _ if table.starts_with("cameras.NAME.") => format!("{CAMERA}[{table}]\n"),
@@ -81,8 +84,9 @@ fn the_reference_has_every_key_and_no_other() {
     for (table, needed) in TABLES {
         let listed: BTreeSet<_> = documented[table].iter().map(|(key, _)| key.clone()).collect();
         let tables: &[&str] = match table {
-            "" => &["mqtt", "iothub", "web", "serve", "models", "cameras", "evidence", "privacy", "outbox"],
+            "" => &["mqtt", "iothub", "web", "serve", "models", "cameras", "evidence", "privacy", "review", "outbox"],
             "evidence" => &["node", "ship"],
+            "review" => &["people"],
             "privacy" => &["persons", "faces", "masks", "store"],
             "cameras.NAME" => &["trust"],
             "iothub" => &["dps"],
@@ -131,6 +135,7 @@ fn what_is_switched_off_in_the_example_works_when_it_is_switched_on() {
         "line-3.jpg",
         "metrics.token",
         "serve.token",
+        "ann.token",
         "ca.pem",
         "sas",
         "node.pem",

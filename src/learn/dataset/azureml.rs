@@ -27,7 +27,7 @@ pub(super) fn files(set: &Set<'_>) -> Files {
         let mut lines = String::new();
         for sample in samples {
             let labels: Vec<_> = sample
-                .labels
+                .boxes()
                 .iter()
                 .map(|label| {
                     let rect = label.rect;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::verdicts::word;
 use super::{Files, Set, Split};
 
 pub(super) fn files(set: &Set<'_>) -> Files {
@@ -24,8 +25,9 @@ fn split_file(set: &Set<'_>, split: Split) -> Value {
             "camera": sample.camera,
             "evidence": sample.id,
             "reason": sample.reason,
+            "verdict": word(sample.verdict),
         }));
-        for label in &sample.labels {
+        for label in sample.boxes() {
             let bbox = sample.pixels(label.rect);
             annotations.push(json!({
                 "id": annotations.len() + 1,
@@ -40,7 +42,7 @@ fn split_file(set: &Set<'_>, split: Split) -> Value {
     }
     let licence = set.wanted.licence.as_deref().unwrap_or("unknown");
     json!({
-        "info": {"description": "Evidence kept by Ocellus; labels are what its model saw"},
+        "info": {"description": "Evidence kept by Ocellus; labels are what its model saw, or what people said that there is"},
         "licenses": [{"id": 1, "name": licence, "url": ""}],
         "images": images,
         "annotations": annotations,

@@ -1,9 +1,10 @@
 //! Tasks for Label Studio, with what the model saw as predictions (labelstud.io, "Import pre-annotated data"): boxes in
-//! percent of the picture. `config.xml` is the labelling interface that they fit.
+//! percent of the picture. What people said that there is are annotations beside them. `config.xml` is the labelling interface that they fit.
 
 use serde_json::{Value, json};
 
 use super::sample::{Label, Sample};
+use super::verdicts::word;
 use super::{Files, Set, Split};
 
 pub(super) fn files(set: &Set<'_>) -> Files {
@@ -16,9 +17,17 @@ pub(super) fn files(set: &Set<'_>) -> Files {
 }
 
 fn task(set: &Set<'_>, split: Split, sample: &Sample) -> Value {
-    let boxes: Vec<Value> = sample.labels.iter().enumerate().map(|(i, label)| rectangle(sample, i, label)).collect();
+    let boxes = |labels: &[Label]| -> Vec<Value> {
+        labels.iter().enumerate().map(|(i, label)| rectangle(sample, i, label)).collect()
+    };
     let least = sample.labels.iter().map(|label| label.score).reduce(f32::min);
-    json!({
+    // What is known to be wrong would only mislead.
+    let predictions = if sample.is_refuted() {
+        Vec::new()
+    } else {
+        vec![json!({"model_version": sample.model.1, "score": least, "result": boxes(&sample.labels)})]
+    };
+    let mut task = json!({
         "data": {
             "image": set.address(split, sample),
             "evidence": sample.id,
@@ -26,10 +35,15 @@ fn task(set: &Set<'_>, split: Split, sample: &Sample) -> Value {
             "camera": sample.camera,
             "captured_at": sample.captured_at,
             "reason": sample.reason,
+            "verdict": word(sample.verdict),
         },
         // The least sure first, where tasks are sorted by it.
-        "predictions": [{"model_version": sample.model.1, "score": least, "result": boxes}],
-    })
+        "predictions": predictions,
+    });
+    if let Some(truth) = &sample.truth {
+        task["annotations"] = json!([{"result": boxes(truth), "was_cancelled": false}]);
+    }
+    task
 }
 
 fn rectangle(sample: &Sample, number: usize, label: &Label) -> Value {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::verdicts::word;
 use super::{Files, Sample, Set};
 use crate::ship::Store;
 
@@ -25,6 +26,10 @@ pub struct Manifest {
     pub splits: BTreeMap<String, Count>,
     /// All together.
     pub total: Count,
+    /// Pictures of the store that are not in it, since people said that the model is wrong and no more, or since only those
+    /// are wanted of which they said something.
+    #[serde(default)]
+    pub left_out: u64,
     /// SHA-256 of each picture by its path in the data set, in hexadecimal.
     pub pictures: BTreeMap<String, String>,
     /// SHA-256 of each other file.
@@ -40,6 +45,9 @@ pub struct Count {
     pub labels: BTreeMap<String, u64>,
     /// Pictures by the reason that they were kept for.
     pub reasons: BTreeMap<String, u64>,
+    /// Pictures by what people said of them: `right`, `wrong`, `corrected`, or `none` where nobody has.
+    #[serde(default)]
+    pub verdicts: BTreeMap<String, u64>,
     /// Pictures by camera.
     pub cameras: BTreeMap<String, u64>,
     /// Pictures by day.
@@ -58,10 +66,11 @@ impl Count {
         for sample in samples {
             count.pictures += 1;
             let one = |map: &mut BTreeMap<String, u64>, key: &str| *map.entry(key.to_owned()).or_default() += 1;
-            for label in &sample.labels {
+            for label in sample.boxes() {
                 one(&mut count.labels, &label.name);
             }
             one(&mut count.reasons, sample.reason.kind());
+            one(&mut count.verdicts, word(sample.verdict));
             one(&mut count.cameras, &format!("{}/{}", sample.site, sample.camera));
             one(&mut count.days, &sample.day.to_string());
             one(&mut count.models, &sample.model.0);
@@ -84,6 +93,7 @@ impl Manifest {
                 .map(|(split, samples)| (split.name().to_owned(), Count::of(samples.iter().copied())))
                 .collect(),
             total: Count::of(parts().flat_map(|(_, samples)| samples.iter().copied())),
+            left_out: set.left_out as u64,
             pictures: parts()
                 .flat_map(|(split, samples)| samples.iter().map(|s| (set.image(*split, s), s.sha256.clone())))
                 .collect(),

@@ -1,6 +1,8 @@
 //! Data sets from a store of evidence, in the formats that labelling and training tools read.
 //!
-//! What the model saw are the labels, to be corrected by people. Pictures of one camera and day go into the same split,
+//! What the model saw are the labels, unless people have said what there is. A picture of which they said that the model is
+//! wrong, and no more, has no labels that anybody should learn from: it is left out, but for Label Studio, where it is a task
+//! without predictions. One of which they said that nothing is in it is a picture of nothing. Pictures of one camera and day go into the same split,
 //! so that no test picture has a twin in training; which one is by a hash of camera and day, so that it stays the same
 //! when more evidence comes.
 
@@ -10,6 +12,7 @@ mod labelstudio;
 mod manifest;
 mod sample;
 mod split;
+mod verdicts;
 mod yolo;
 
 use std::collections::BTreeSet;
@@ -20,6 +23,8 @@ pub use self::manifest::{Count, Manifest};
 pub use self::sample::{Label, Sample};
 pub use self::split::{Split, SplitError, Splits};
 
+use self::verdicts::Verdicts;
+use crate::evidence::Record;
 use crate::ship::{ShipError, Store};
 
 /// The file that says what is in a data set.
@@ -54,6 +59,15 @@ pub struct Wanted {
     pub url: Option<String>,
     /// Under which licence the pictures are.
     pub licence: Option<String>,
+    /// Only pictures of which people have said something.
+    pub judged: bool,
+}
+
+impl Wanted {
+    fn takes(&self, sample: &Sample) -> bool {
+        let judged = !self.judged || sample.verdict.is_some();
+        judged && (!sample.is_refuted() || self.format == Format::LabelStudio)
+    }
 }
 
 /// Why there is no data set.
@@ -83,6 +97,12 @@ pub enum DatasetError {
         /// Which.
         store: String,
     },
+    /// Nobody has said anything of its pictures that could be learnt from.
+    #[error("the store {store} holds no pictures with verdicts that say what there is")]
+    Unjudged {
+        /// Which.
+        store: String,
+    },
     /// A picture is not what its record says.
     #[error("the picture {name} in the store {store} is not the one of its record: its SHA-256 is another")]
     Changed {
@@ -94,17 +114,22 @@ pub enum DatasetError {
 }
 
 /// Reads the records of a store, oldest first; `tell` is told how many were read, and of how many. Records that are none
-/// and those without a picture are left out, and counted.
+/// and those without a picture are left out, and counted, and so are verdicts that are none.
 ///
 /// # Errors
 /// When the store can't be read.
 pub async fn read(store: &Store, mut tell: impl FnMut(usize, usize)) -> Result<(Vec<Sample>, usize), DatasetError> {
     let names = store.records().await?;
-    let (mut samples, mut left_out) = (Vec::new(), 0);
+    let mut verdicts = Verdicts::read(store).await?;
+    let (mut samples, mut left_out) = (Vec::new(), verdicts.unreadable);
     for (done, name) in names.iter().enumerate() {
         tell(done, names.len());
         let content = store.read(name).await?;
-        match serde_json::from_slice(&content).ok().and_then(|record| Sample::of(name, record)) {
+        let record = serde_json::from_slice::<Record>(&content).ok();
+        match record.and_then(|record| {
+            let verdict = verdicts.take(&record.id);
+            Sample::of(name, record, verdict.as_ref())
+        }) {
             Some(sample) => samples.push(sample),
             None => left_out += 1,
         }
@@ -134,13 +159,22 @@ pub async fn export(
     if samples.is_empty() {
         return Err(DatasetError::Empty { store: store.to_string() });
     }
+    let all = samples.len();
+    samples.retain(|sample| wanted.takes(sample));
+    if samples.is_empty() {
+        return Err(DatasetError::Unjudged { store: store.to_string() });
+    }
     for sample in &mut samples {
         sample.labels.retain(|label| label.score >= wanted.min_score);
+        if sample.is_refuted() {
+            sample.labels.clear();
+        }
     }
-    let names: BTreeSet<&str> = samples.iter().flat_map(|sample| &sample.labels).map(|label| &*label.name).collect();
+    let names: BTreeSet<&str> = samples.iter().flat_map(Sample::boxes).map(|label| &*label.name).collect();
     let set = Set {
         names: names.into_iter().map(str::to_owned).collect(),
         parts: Split::ALL.map(|split| (split, samples.iter().filter(|s| wanted.splits.of(s) == split).collect())),
+        left_out: all - samples.len(),
         wanted,
     };
     let mut done = 0;
@@ -178,6 +212,8 @@ struct Set<'a> {
     /// Of classes, sorted; their places are their numbers.
     names: Vec<String>,
     parts: [(Split, Vec<&'a Sample>); 3],
+    /// Pictures that are not taken, for what people said of them or for want of it.
+    left_out: usize,
     wanted: &'a Wanted,
 }
 

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use crate::detection::{Object, Rect};
-use crate::evidence::{Reason, Record};
+use crate::evidence::{Judgement, Marked, Reason, Record, Verdict};
 
 /// A picture with what was seen in it.
 #[derive(Debug, Clone)]
@@ -33,6 +33,10 @@ pub struct Sample {
     pub config: String,
     /// What was seen.
     pub labels: Vec<Label>,
+    /// What people said of that; the last word, where there are several.
+    pub verdict: Option<Judgement>,
+    /// What there is by that word, where it says so.
+    pub truth: Option<Vec<Label>>,
 }
 
 /// A box in a picture.
@@ -40,7 +44,7 @@ pub struct Sample {
 pub struct Label {
     /// The class.
     pub name: String,
-    /// How sure the model was, 0..=1.
+    /// How sure the model was, 0..=1; 1 for what people have marked.
     pub score: f32,
     /// Where, as fractions of the picture: inside it, and not empty.
     pub rect: Rect,
@@ -49,13 +53,21 @@ pub struct Label {
 impl Sample {
     /// The sample of a record; none where it has no picture.
     #[must_use]
-    pub fn of(record_name: &str, record: Record) -> Option<Self> {
+    pub fn of(record_name: &str, record: Record, verdict: Option<&Verdict>) -> Option<Self> {
         let image = record.image?;
         // They lie side by side.
         let folder = record_name.rsplit_once('/').map_or("", |(folder, _)| folder);
         let picture = if folder.is_empty() { image.file.clone() } else { format!("{folder}/{}", image.file) };
         let detections = record.detections;
         let crop = image.crop.unwrap_or(Rect::FULL);
+        let seen = |object: &Object| label(&object.label, object.score, object.rect, crop);
+        let labels: Vec<Label> = detections.objects.iter().filter_map(seen).collect();
+        let marked = |marked: &Marked| label(&marked.label, 1.0, marked.rect, crop);
+        let truth = verdict.and_then(|verdict| match verdict.verdict {
+            Judgement::Right => Some(labels.clone()),
+            Judgement::Wrong => None,
+            Judgement::Corrected => Some(verdict.objects.iter().flatten().filter_map(marked).collect()),
+        });
         Some(Self {
             id: record.id,
             picture,
@@ -66,10 +78,24 @@ impl Sample {
             reason: record.reason,
             model: (detections.model.digest, format!("{} {}", detections.model.name, detections.model.version)),
             config: detections.config,
-            labels: detections.objects.iter().filter_map(|object| label(object, crop)).collect(),
+            labels,
+            verdict: verdict.map(|verdict| verdict.verdict),
+            truth,
             site: detections.site,
             camera: detections.camera,
         })
+    }
+
+    /// What it is labelled with: what people said that there is, else what the model saw.
+    #[must_use]
+    pub fn boxes(&self) -> &[Label] {
+        self.truth.as_deref().unwrap_or(&self.labels)
+    }
+
+    /// Whether the model's boxes are known to be wrong, and nobody has said what is right.
+    #[must_use]
+    pub fn is_refuted(&self) -> bool {
+        self.verdict == Some(Judgement::Wrong)
     }
 
     /// Whether these are the bytes of its picture.
@@ -88,14 +114,14 @@ impl Sample {
     }
 }
 
-/// An object of a frame as a label of the part of it that was kept; none where it lies outside.
-fn label(object: &Object, crop: Rect) -> Option<Label> {
+/// A box in a frame as a label of the part of it that was kept; none where it lies outside.
+fn label(name: &str, score: f32, rect: Rect, crop: Rect) -> Option<Label> {
     let span = |start: f32, size: f32, from: f32, whole: f32| {
         let low = ((start - from) / whole).clamp(0.0, 1.0);
         let high = ((start + size - from) / whole).clamp(0.0, 1.0);
         (high > low).then_some((low, high - low))
     };
-    let Rect { x, y, w, h } = object.rect;
+    let Rect { x, y, w, h } = rect;
     let ((x, w), (y, h)) = (span(x, w, crop.x, crop.w)?, span(y, h, crop.y, crop.h)?);
-    Some(Label { name: object.label.to_string(), score: object.score, rect: Rect { x, y, w, h } })
+    Some(Label { name: name.to_owned(), score, rect: Rect { x, y, w, h } })
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::detection::{Detections, Rect};
-use crate::evidence::{Encoded, Evidence, Pick, Reason, scored};
+use crate::evidence::{
+    Encoded, Evidence, Judgement, Marked, Pick, Reason, Record, VERDICT_SCHEMA, Verdict, Via, scored,
+};
 use crate::frame::{Frame, Image, PixelFormat};
 use crate::ship::Sink;
 
@@ -52,7 +54,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 fn wanted(format: Format) -> Wanted {
     let url = matches!(format, Format::AzureMl | Format::LabelStudio).then(|| "azureml://data/".to_owned());
-    Wanted { format, splits: Splits::default(), min_score: 0.0, url, licence: Some("CC-BY-4.0".to_owned()) }
+    Wanted {
+        format,
+        splits: Splits::default(),
+        min_score: 0.0,
+        url,
+        licence: Some("CC-BY-4.0".to_owned()),
+        judged: false,
+    }
 }
 
 /// A class and its box.
@@ -158,7 +167,7 @@ fn boxes_of_a_part_are_moved_into_it_and_cut() {
     let crop = Rect { x: 0.2, y: 0.0, w: 0.5, h: 0.5 };
     let item = evidence(1, "line1", 0, &[BOLT, ("gone", 0.9, [0.8, 0.8, 0.1, 0.1])], Some(crop));
     let record = serde_json::from_slice(&item.json).expect("a record");
-    let sample = Sample::of("evidence/x.json", record).expect("a picture");
+    let sample = Sample::of("evidence/x.json", record, None).expect("a picture");
     assert_eq!(sample.labels.len(), 1);
     let Rect { x, y, w, h } = sample.labels[0].rect;
     for (value, wanted) in [x, y, w, h].into_iter().zip([0.0, 0.4, 0.4, 0.6]) {
@@ -197,4 +206,145 @@ fn what_can_not_be_exported_is_told() {
     // What is no record is no sample.
     std::fs::write(picture.with_extension("json"), b"{}").expect("written");
     assert_eq!(block_on(read(&store, |_, _| ())).expect("read").1, 1);
+}
+
+/// A verdict as the store has it, the `revision`th on frame `n`.
+fn said(
+    n: u64,
+    camera: &str,
+    day: u64,
+    revision: u32,
+    verdict: Judgement,
+    objects: Option<&[(&str, [f32; 4])]>,
+) -> Verdict {
+    let record: Record = serde_json::from_slice(&evidence(n, camera, day, &[], None).json).expect("a record");
+    let marked = |(label, rect): &(&str, [f32; 4])| Marked { label: (*label).to_owned(), rect: Rect::from(*rect) };
+    Verdict {
+        schema: VERDICT_SCHEMA.to_owned(),
+        id: format!("v{n}-{revision}"),
+        frame: record.id,
+        site: record.detections.site,
+        node: record.detections.node,
+        camera: record.detections.camera,
+        captured_at: record.detections.frame.captured_at,
+        model: record.detections.model,
+        verdict,
+        objects: objects.map(|objects| objects.iter().map(marked).collect()),
+        by: None,
+        at: record.detections.frame.captured_at,
+        via: Via::Http,
+        revision,
+        replaces: None,
+    }
+}
+
+/// Frames 0 to 7 and what was said of them.
+fn judged(folder: &Path) -> Store {
+    let store = Store::open(&folder.display().to_string()).expect("a folder");
+    let crop = Rect { x: 0.5, y: 0.0, w: 0.5, h: 1.0 };
+    let washer = [("washer", [0.5, 0.5, 0.25, 0.25])];
+    block_on(async {
+        for n in 0..8 {
+            store.keep(&evidence(n, "line1", n, &[BOLT, NUT], (n == 7).then_some(crop))).await.expect("kept");
+        }
+        for verdict in [
+            said(1, "line1", 1, 1, Judgement::Right, None),
+            said(2, "line1", 2, 1, Judgement::Wrong, None),
+            said(3, "line1", 3, 1, Judgement::Corrected, Some(&washer)),
+            // Nothing is there.
+            said(4, "line1", 4, 1, Judgement::Corrected, Some(&[])),
+            // The last word counts, whichever file is read first.
+            said(5, "line1", 5, 10, Judgement::Corrected, Some(&washer)),
+            said(5, "line1", 5, 9, Judgement::Right, None),
+            said(6, "line1", 6, 2, Judgement::Right, None),
+            said(6, "line1", 6, 1, Judgement::Wrong, None),
+            said(7, "line1", 7, 1, Judgement::Corrected, Some(&[washer[0], ("gone", [0.0, 0.0, 0.4, 0.4])])),
+            // Of a frame that never came.
+            said(99, "line1", 9, 1, Judgement::Right, None),
+        ] {
+            store.keep_verdict(&verdict).await.expect("kept");
+        }
+    });
+    store
+}
+
+#[test]
+fn others_read_what_people_said() {
+    let base = tempfile::tempdir().expect("a folder");
+    let store = judged(&base.path().join("store"));
+    let seen = [("bolt", [0.1, 0.2, 0.3, 0.4]), (NUT.0, [0.5, 0.5, 0.25, 0.5])];
+    let washer = [("washer", [0.5, 0.5, 0.25, 0.25])];
+    let of_part = [("washer", [0.0, 0.5, 0.5, 0.25])];
+    for (format, name) in [
+        (Format::Coco, "coco"),
+        (Format::AzureMl, "azureml"),
+        (Format::LabelStudio, "labelstudio"),
+        (Format::Yolo, "yolo"),
+    ] {
+        let folder = base.path().join(name);
+        // Whoever said that all is right has seen what was below the score.
+        let wanted = Wanted { min_score: 0.5, ..wanted(format) };
+        let manifest = block_on(export(&store, &wanted, &folder, |_, _| ())).expect("exported");
+        let tasks = u64::from(format == Format::LabelStudio);
+        assert_eq!((manifest.total.pictures, manifest.left_out), (7 + tasks, 1 - tasks), "{name}");
+        let counts = &manifest.total.verdicts;
+        let count = |verdict: &str| counts.get(verdict).copied().unwrap_or_default();
+        assert_eq!((count("right"), count("corrected"), count("none"), count("wrong")), (2, 4, 1, tasks), "{name}");
+        assert_eq!(manifest.classes, ["bolt", NUT.0, "washer"], "{name}");
+        let Some(found) = read_back(name, &folder) else { return };
+        let mut expected: BTreeMap<u64, &[(&str, [f64; 4])]> = [
+            (0, &seen[1..]),
+            (1, &seen[..]),
+            (3, &washer[..]),
+            (4, &[][..]),
+            (5, &washer[..]),
+            (6, &seen[..]),
+            (7, &of_part[..]),
+        ]
+        .into();
+        if format == Format::LabelStudio {
+            expected.insert(2, &[]);
+        }
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (n, boxes) in expected {
+            let (_, there) = &found[&format!("01JD{n:022}")];
+            assert_eq!(there.len(), boxes.len(), "{name} {n}: {there:?}");
+            for ((label, rect), (as_named, as_found)) in boxes.iter().zip(there) {
+                assert_eq!(label, as_named, "{name} {n}");
+                assert!(rect.iter().zip(as_found).all(|(a, b)| (a - b).abs() < 5e-4), "{name} {n}: {as_found:?}");
+            }
+        }
+    }
+    // A task keeps what the model saw beside what people said; of what is wrong it says nothing.
+    let tasks: Vec<serde_json::Value> = Split::ALL
+        .iter()
+        .flat_map(|split| {
+            let text = std::fs::read(base.path().join("labelstudio").join(format!("{}.json", split.name())));
+            serde_json::from_slice::<Vec<serde_json::Value>>(&text.expect("there")).expect("tasks")
+        })
+        .collect();
+    let task = |n: u64| tasks.iter().find(|task| task["data"]["evidence"] == format!("01JD{n:022}")).expect("there");
+    assert_eq!(task(3)["predictions"][0]["result"][0]["value"]["rectanglelabels"][0], NUT.0);
+    assert_eq!((&task(2)["predictions"], task(2).get("annotations")), (&serde_json::json!([]), None));
+    assert_eq!(task(2)["data"]["verdict"], "wrong");
+}
+
+#[test]
+fn only_what_was_judged_may_be_asked_for() {
+    let base = tempfile::tempdir().expect("a folder");
+    let store = judged(&base.path().join("store"));
+    let wanted = Wanted { judged: true, ..wanted(Format::Yolo) };
+    let manifest = block_on(export(&store, &wanted, &base.path().join("set"), |_, _| ())).expect("exported");
+    assert_eq!((manifest.total.pictures, manifest.left_out), (6, 2));
+    let (samples, left_out) = block_on(read(&store, |_, _| ())).expect("read");
+    assert_eq!((Count::of(&samples).verdicts["wrong"], left_out), (1, 0));
+    let unjudged = self::store(&base.path().join("unjudged"));
+    let error = block_on(export(&unjudged, &wanted, &base.path().join("none"), |_, _| ())).expect_err("nothing");
+    assert!(error.to_string().contains("no pictures with verdicts"), "{error}");
+    // What is no verdict is told apart, and does not count.
+    let folder = "evidence/dt=1970-01-01/site=plant-7/camera=line0";
+    let odd = base.path().join("unjudged").join(folder).join("01X.verdict-v.json");
+    std::fs::write(odd, b"{}").expect("written");
+    let (samples, left_out) = block_on(read(&unjudged, |_, _| ())).expect("read");
+    assert_eq!((samples.len(), left_out), (80, 1));
 }

@@ -8,7 +8,7 @@ pub(super) fn files(set: &Set<'_>) -> Files {
     for (split, samples) in &set.parts {
         for sample in samples {
             let lines: String = sample
-                .labels
+                .boxes()
                 .iter()
                 .map(|label| {
                     let rect = label.rect;

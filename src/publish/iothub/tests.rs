@@ -45,7 +45,7 @@ fn operator(runtime: &Runtime) -> (Commander, Asked) {
     runtime.spawn(async move {
         while let Some(order) = orders.next().await {
             heard.lock().expect("no panic").push(order.request.clone());
-            let answer = match (&order.request.camera, order.request.command) {
+            let answer = match (&order.request.camera, order.request.command.clone()) {
                 (Some(camera), _) if camera != "line3" && camera != "line4" => {
                     Err(Refusal::unknown_camera(format!("there is no camera `{camera}`")))
                 }

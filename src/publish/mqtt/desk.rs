@@ -29,6 +29,8 @@ use crate::command::{self, Commander, Refusal, Refused, Request, SETTINGS, Setti
 
 /// The longest command, in bytes.
 const MAX_PAYLOAD: usize = 1024;
+/// The longest verdict: it may have many boxes.
+const MAX_VERDICT: usize = 64 * 1024;
 /// Commands that may wait to be looked at.
 const WAITING: usize = 64;
 /// Commands that may be carried out at a time.
@@ -165,10 +167,10 @@ impl Desk {
         match &place.camera {
             Some(camera) => {
                 let name = place.name.as_str();
-                let named = SETTINGS.contains(&name) || ["snapshot", "reset"].contains(&name);
+                let named = SETTINGS.contains(&name) || ["snapshot", "reset", "verdict"].contains(&name);
                 named && self.is_there(camera, None) == Some(true)
             }
-            None => ["reset", "reload", "diagnose"].contains(&place.name.as_str()),
+            None => ["reset", "verdict", "reload", "diagnose"].contains(&place.name.as_str()),
         }
     }
 
@@ -334,8 +336,9 @@ pub(super) async fn serve(
 /// What a message asks for; nothing where it was heard before.
 fn read(desk: &Desk, place: &Place, message: &Heard, memory: &mut Memory) -> Result<Option<Request>, Refusal> {
     let length = message.payload.len();
-    if length > MAX_PAYLOAD {
-        return Err(Refusal::bad_value(format!("{length} bytes are too many: a command has at most {MAX_PAYLOAD}")));
+    let most = if place.name == "verdict" { MAX_VERDICT } else { MAX_PAYLOAD };
+    if length > most {
+        return Err(Refusal::bad_value(format!("{length} bytes are too many: this command has at most {most}")));
     }
     let text = std::str::from_utf8(&message.payload).map_err(|_| Refusal::bad_value("the message is not text"))?.trim();
     if SETTINGS.contains(&place.name.as_str()) {

@@ -5,7 +5,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::{ShipError, Store};
+use super::{ShipError, Store, layout};
 
 impl Store {
     /// The names of all records of evidence in it, sorted.
@@ -17,7 +17,8 @@ impl Store {
         let failed = |source| self.unreadable(folder.as_ref(), source);
         let all: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(failed)?;
         let names = all.into_iter().map(|object| object.location.to_string());
-        let mut names: Vec<String> = names.filter(|name| name.ends_with(".json")).collect();
+        let mut names: Vec<String> =
+            names.filter(|name| name.ends_with(".json") && !layout::is_verdict(name)).collect();
         names.sort();
         Ok(names)
     }
@@ -32,7 +33,7 @@ impl Store {
         self.store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)
     }
 
-    fn unreadable(&self, name: &str, source: object_store::Error) -> ShipError {
+    pub(super) fn unreadable(&self, name: &str, source: object_store::Error) -> ShipError {
         ShipError::Read { store: self.name.clone(), name: name.to_owned(), source: Box::new(source) }
     }
 }
