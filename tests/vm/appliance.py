@@ -72,7 +72,10 @@ def journal():
 
 
 def status(wanted):
-    return until(f"the status {wanted!r}", lambda: wanted in show("StatusText"), lambda: show("StatusText") + journal()[-3000:])
+    def context():
+        return show("StatusText") + journal()[-3000:]
+
+    return until(f"the status {wanted!r}", lambda: wanted in show("StatusText"), context)
 
 
 def drop_in(*settings):
@@ -163,7 +166,8 @@ class Delivery(unittest.TestCase):
     def test_all_that_was_kept_comes_once(self):
         run("systemctl", "stop", "ocellus")
         wanted = {item["id"] for item in exported()}
-        pathlib.Path("/run/mosquitto.conf").write_text("listener 1883 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nuser root\n")
+        settings = ["listener 1883 127.0.0.1", "allow_anonymous true", "max_queued_messages 0", "user root", ""]
+        pathlib.Path("/run/mosquitto.conf").write_text("\n".join(settings))
         broker = subprocess.Popen(["mosquitto", "-c", "/run/mosquitto.conf"], stderr=subprocess.DEVNULL)
         subscriber = None
         try:

@@ -163,7 +163,8 @@ class V4l(unittest.TestCase):
             self.assertIsNone(daemon.process.poll())
 
     def test_6_a_camera_that_is_in_use_is_said_to_be(self):
-        other = subprocess.Popen(["v4l2-ctl", "-d", CAMERA, "--stream-mmap", "--stream-to=/dev/null"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = ["v4l2-ctl", "-d", CAMERA, "--stream-mmap", "--stream-to=/dev/null"]
+        other = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             time.sleep(3)
             with Daemon("") as daemon:
