@@ -183,7 +183,7 @@ class Appliance(unittest.TestCase):
             said = run("journalctl", "--no-pager", "-o", "json", "_SYSTEMD_UNIT=ocellus.service", *matches)
             return [json.loads(line) for line in said.splitlines()]
 
-        [entry] = entries("CAMERA=two")
+        entry = entries("CAMERA=two")[0]
         self.assertTrue(entry["MESSAGE"].startswith("The camera delivers."), entry)
         self.assertEqual((entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]), ("6", "ocellus"))
         self.assertIn("The model is open and warm.", " ".join(entry["MESSAGE"] for entry in entries("MODEL=parts")))
