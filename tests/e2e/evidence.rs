@@ -185,11 +185,13 @@ fn a_frame_in_which_a_line_was_crossed_is_kept_whole_with_its_reason_and_its_pre
 #[test]
 fn a_quota_is_shared_between_cameras_holds_over_kills_and_what_it_refuses_is_counted() {
     let (broker, folder) = (Mosquitto::start(), tempfile::tempdir().unwrap());
-    let config = lines(folder.path(), broker.port, "per_minute = 600\nper_hour = 600\n[evidence.node]\nper_day = 6\n");
+    // Every frame is drawn by chance, until no more may be kept.
+    let more = "random = 1.0\nper_minute = 6000\n[evidence.node]\nper_day = 6\n";
+    let config = lines(folder.path(), broker.port, more);
     let store = folder.path().join("store");
     let refused = |most: u64| {
         let mut stats = Subscriber::to(broker.port, "ocellus/plant-7/edge-01/stats");
-        let of = |stats: &Value| stats["evidence_reasons"]["rule"]["refused"]["node-day"].as_u64().unwrap_or(0);
+        let of = |stats: &Value| stats["evidence_reasons"]["random"]["refused"]["node-day"].as_u64().unwrap_or(0);
         stats.wait_for("/stats", |message| of(&message.json()) >= most);
     };
     for _ in 0..3 {
