@@ -186,7 +186,7 @@ fn a_frame_in_which_a_line_was_crossed_is_kept_whole_with_its_reason_and_its_pre
 fn a_quota_is_shared_between_cameras_holds_over_kills_and_what_it_refuses_is_counted() {
     let (broker, folder) = (Mosquitto::start(), tempfile::tempdir().unwrap());
     // Every frame is drawn by chance, until no more may be kept.
-    let more = "random = 1.0\nper_minute = 6000\n[evidence.node]\nper_day = 6\n";
+    let more = "random = 1.0\nper_minute = 6000\n[evidence.node]\nper_day = 4\n";
     let config = lines(folder.path(), broker.port, more);
     let store = folder.path().join("store");
     let refused = |most: u64| {
@@ -197,7 +197,7 @@ fn a_quota_is_shared_between_cameras_holds_over_kills_and_what_it_refuses_is_cou
     for _ in 0..3 {
         let mut running = start(&config, &[]);
         refused(2);
-        until("all that may be kept is in the store", || records(&store).len() >= 6);
+        until("all that may be kept is in the store", || records(&store).len() >= 4);
         running.signal("KILL");
         running.wait();
     }
@@ -206,7 +206,7 @@ fn a_quota_is_shared_between_cameras_holds_over_kills_and_what_it_refuses_is_cou
     let (status, said) = running.terminate();
     assert!(status.success(), "{said}");
     let kept = records(&store);
-    assert_eq!(kept.len(), 6, "six a day, however often it was started");
+    assert_eq!(kept.len(), 4, "four a day, however often it was started");
     let of = |camera: &str| kept.iter().filter(|(_, record)| record["detections"]["camera"] == camera).count();
     assert!(of("a") > 0 && of("b") > 0, "{} {}", of("a"), of("b"));
 }
