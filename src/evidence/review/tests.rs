@@ -214,7 +214,7 @@ fn verdicts_are_there_after_a_restart() {
     let salt = first.hashing().expect("a salt");
     drop(first);
     let again = open();
-    assert_eq!(again.detail(&id(1)).expect("held").verdicts, [taken.verdict.clone()]);
+    assert_eq!(again.detail(&id(1)).expect("held").verdicts, std::slice::from_ref(&taken.verdict));
     assert_eq!(
         again.waiting(9).expect("read").into_iter().map(|(_, verdict)| verdict).collect::<Vec<_>>(),
         [taken.verdict]
