@@ -7,7 +7,8 @@
 //! camera ─► frame ─► gpu, model ─► detection ─► scene ─► event ─► publish   MQTT
 //!                                                  └───► detection ─┬► publish
 //!                                                                   ├► web       page, live view
-//!                                                                   └► evidence ─► privacy ─► outbox ─► ship   object stores
+//!                                                                   ├► evidence ─► privacy ─► outbox ─► ship   object stores
+//!                                                                   └► insights ────────────► outbox ─► ship   Parquet
 //! ```
 
 #![forbid(unsafe_code)]
@@ -37,6 +38,7 @@ pub mod event;
 pub mod scene;
 
 pub mod evidence;
+pub mod insights;
 pub mod learn;
 pub mod outbox;
 pub mod privacy;

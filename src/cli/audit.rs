@@ -51,6 +51,9 @@ impl Verify {
         }
         print(&format!("{}: whole, entries {} to {}", folder.display(), report.first, report.last))?;
         print(&format!("{} frames were let go, {} stayed", report.released, report.withheld))?;
+        if report.told > 0 {
+            print(&format!("{} files of insights were let go", report.told))?;
+        }
         print(&format!("the last hash is {}", report.head))
     }
 }

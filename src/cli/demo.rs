@@ -112,6 +112,7 @@ impl Demo {
             cameras: cameras.into_iter().collect(),
             // The store adds a folder `evidence` of its own.
             evidence: Some(EvidenceConfig::at(dir.display().to_string())),
+            insights: None,
             privacy: PrivacyConfig::default(),
             review: ReviewConfig::default(),
             outbox: OutboxConfig { path: Some(dir.join(format!("outbox-{mqtt_port}"))), ..OutboxConfig::default() },

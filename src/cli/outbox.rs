@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -147,9 +149,12 @@ fn copy(frame: &Path, folder: &Path) -> Result<Option<PathBuf>, Failure> {
 
 fn line(stored: &Stored, frame: Option<&Path>) -> Value {
     let item = &stored.item;
-    // Whatever is no JSON is given as text.
-    let payload = serde_json::from_slice(&item.payload)
-        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&item.payload).into_owned()));
+    // Whatever is no JSON is given as text, or in base64 where it is none.
+    let payload: Value =
+        serde_json::from_slice(&item.payload).unwrap_or_else(|_| match std::str::from_utf8(&item.payload) {
+            Ok(text) => text.into(),
+            Err(_) => BASE64_STANDARD.encode(&item.payload).into(),
+        });
     let mut line = json!({
         "id": item.id.to_string(),
         "kind": item.kind,

@@ -1,6 +1,7 @@
 //! What the types can't say: values in range, references that lead somewhere.
 
 mod evidence;
+mod insights;
 mod privacy;
 mod review;
 mod scene;
@@ -54,6 +55,7 @@ pub(super) fn check(config: &Config, document: &DeTable<'_>, found: &mut Vec<(us
     serve::check(config, &mut wrong);
     review::check(config, &mut wrong);
     ship::check(config, &mut wrong);
+    insights::check(config, &mut wrong);
 }
 
 fn check_web(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {

@@ -86,7 +86,7 @@ pub struct NodeQuota {
     pub per_day: Option<u32>,
 }
 
-fn default_band() -> [f32; 2] {
+pub(super) fn default_band() -> [f32; 2] {
     [0.3, 0.6]
 }
 

@@ -8,6 +8,7 @@ mod change;
 mod check;
 mod evidence;
 mod hours;
+mod insights;
 mod iothub;
 mod load;
 mod mqtt;
@@ -34,6 +35,7 @@ pub use self::camera::{CameraConfig, HwAccel, QueueChoice, Transport, TrustConfi
 pub use self::change::{Change, Reload, changes};
 pub use self::evidence::{EvidenceConfig, NodeQuota};
 pub use self::hours::Hours;
+pub use self::insights::{Global, InsightsConfig};
 pub use self::iothub::{DpsConfig, HubMessage, IotHubConfig};
 pub use self::load::{ConfigError, ConfigFile, Loaded, Mistake, load, parse};
 pub(crate) use self::load::{digest, nearest};
@@ -79,6 +81,8 @@ pub struct Config {
     pub cameras: BTreeMap<Name, CameraConfig>,
     /// Which frames are kept, and where; leave the table out to keep none.
     pub evidence: Option<EvidenceConfig>,
+    /// What the fleet gets to know, hour by hour; leave the table out to tell nothing.
+    pub insights: Option<InsightsConfig>,
     /// What may leave the site, and what is made unrecognisable before.
     #[serde(default)]
     pub privacy: PrivacyConfig,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Hours, Name};
+use super::{Global, Hours, Name};
 
 /// What may leave the site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,11 +24,21 @@ pub struct PrivacyConfig {
     /// What may leave for the store of evidence. The first rule that fits a frame decides; where none fits, the frame
     /// stays.
     pub store: Vec<RuleConfig>,
+    /// What of the insights may leave; all of it for a directory, and nothing for a store elsewhere, by default.
+    pub global: Option<Vec<Global>>,
 }
 
 impl Default for PrivacyConfig {
     fn default() -> Self {
-        Self { audit: None, audit_mib: 256, persons: None, faces: None, masks: Vec::new(), store: Vec::new() }
+        Self {
+            audit: None,
+            audit_mib: 256,
+            persons: None,
+            faces: None,
+            masks: Vec::new(),
+            store: Vec::new(),
+            global: None,
+        }
     }
 }
 

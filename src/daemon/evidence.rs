@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{Config, EvidenceConfig};
 use crate::evidence::{Evidence, Gate, Keeper, KeeperHandle, Notebook, Open, Reviews};
 use crate::outbox::OutboxHandle;
-use crate::privacy::Guard;
+use crate::privacy::{AuditLog, Guard};
 use crate::ship::store::is_off_site;
 use crate::ship::{Courier, CourierHandle, Inlet, ShipError, Sink, Store, Timetable};
 use crate::web::Hub;
@@ -20,6 +20,8 @@ pub(super) struct EvidenceLine {
     keeper: Keeper,
     courier: Courier,
     reviews: Option<ReviewLine>,
+    /// The audit log, where a policy writes it.
+    pub(super) log: Option<AuditLog>,
 }
 
 impl EvidenceLine {
@@ -30,7 +32,7 @@ impl EvidenceLine {
         hub: &Arc<Hub>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, DaemonError> {
-        let gate = gate(config, &settings.store, clock)?;
+        let (gate, log) = gate(config, &settings.store, clock)?;
         let store = Store::open_by(&settings.store, &settings.ship)?;
         let timetable = Timetable { hours: settings.ship.hours.clone(), clock: Arc::clone(clock) };
         let reviews = ReviewLine::start(config, &settings.store, &store, &timetable, clock)?;
@@ -41,7 +43,7 @@ impl EvidenceLine {
         if let Some(line) = &reviews {
             hub.review(line.desk.clone());
         }
-        Ok(Self { keeper, courier, reviews })
+        Ok(Self { keeper, courier, reviews, log })
     }
 
     /// What is said of kept frames.
@@ -65,11 +67,14 @@ impl EvidenceLine {
     }
 }
 
+/// What a frame must pass, and the audit log where that writes one.
+type Gated = (Arc<dyn Gate>, Option<AuditLog>);
+
 /// What a frame must pass before it may go to the store. Without rules nothing is held back from a folder; the
 /// configuration's check has seen to it that there are rules for stores elsewhere.
-fn gate(config: &Config, store: &str, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Gate>, DaemonError> {
+fn gate(config: &Config, store: &str, clock: &Arc<dyn Clock>) -> Result<Gated, DaemonError> {
     if config.privacy.store.is_empty() && !is_off_site(store) {
-        return Ok(Arc::new(Open));
+        return Ok((Arc::new(Open), None));
     }
     let folder = config.audit_folder()?;
     let guard = Arc::new(Guard::for_store(&config.privacy, store, &folder, config.device, Arc::clone(clock))?);
@@ -77,7 +82,8 @@ fn gate(config: &Config, store: &str, clock: &Arc<dyn Clock>) -> Result<Arc<dyn 
         let guard = Arc::clone(&guard);
         move || guard.warm()
     });
-    Ok(guard)
+    let log = guard.log();
+    Ok((guard, Some(log)))
 }
 
 /// The store, which shows on the page what it has kept.

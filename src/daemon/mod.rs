@@ -15,6 +15,7 @@ mod counts;
 mod diagnosis;
 mod entry;
 mod evidence;
+mod insights;
 mod lines;
 mod meter;
 mod models;
@@ -41,6 +42,7 @@ use tokio::sync::watch;
 
 use self::counts::Counts;
 use self::evidence::EvidenceLine;
+use self::insights::InsightsLine;
 use self::lines::Lines;
 pub use self::meter::percentiles;
 pub(crate) use self::models::model_of;
@@ -127,6 +129,7 @@ pub struct Daemon {
     iothub: Option<IotHub>,
     outbox: Outbox,
     evidence: Option<EvidenceLine>,
+    insights: Option<InsightsLine>,
     shutdown: watch::Sender<bool>,
     web: Option<(SocketAddr, tokio::task::JoinHandle<()>)>,
     serve: Option<Serving>,
@@ -197,6 +200,8 @@ impl Daemon {
             }
             None => None,
         };
+        let log = evidence.as_ref().and_then(|line| line.log.clone());
+        let insights = InsightsLine::start(config, folder.clone(), &outbox.handle(), log, &clock)?;
         let durable = || Durable { outbox: outbox.handle(), backlog_rate: config.outbox.backlog_rate };
         let mqtt = Mqtt::start(&config.mqtt, &config.site, &config.node, Arc::clone(&clock), durable())?;
         let (commander, orders) = command::line(COMMANDS);
@@ -212,6 +217,7 @@ impl Daemon {
             hub,
             evidence: evidence.as_ref().map(EvidenceLine::handles),
             reviews: evidence.as_ref().and_then(EvidenceLine::reviews),
+            insights: insights.as_ref().map(InsightsLine::handle),
             outbox: outbox.handle(),
             serve: serve.as_ref().map(Serving::desk),
         };
@@ -240,6 +246,7 @@ impl Daemon {
             iothub,
             outbox,
             evidence,
+            insights,
             shutdown,
             web,
             serve,
@@ -318,18 +325,22 @@ impl Daemon {
 
     async fn stop(self) {
         systemd::stopping();
-        let Self { lines, outlet, mqtt, iothub, outbox, evidence, shutdown, web, serve, stats, .. } = self;
+        let Self { lines, outlet, mqtt, iothub, outbox, evidence, insights, shutdown, web, serve, stats, .. } = self;
         // Threads are joined off the runtime, which must go on carrying what they still publish.
         stats.abort();
         let joined = tokio::task::spawn_blocking(move || {
             lines.stop();
             outlet.save_counts();
+            outlet.look();
         });
         if joined.await.is_err() {
             tracing::error!("A thread failed while stopping.");
         }
         if let Some(line) = evidence {
             line.close(&outbox.handle(), FLUSH).await;
+        }
+        if let Some(insights) = insights {
+            insights.close(&outbox.handle(), FLUSH).await;
         }
         let iothub = async {
             if let Some(iothub) = iothub {

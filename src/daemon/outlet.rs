@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use super::counts::Counts;
 use super::entry::CameraEntry;
+use super::insights::InsightsHandle;
 use super::scenes::SharedScene;
 use super::standing::Standing;
 use super::summary::summary;
@@ -20,6 +21,7 @@ use crate::detection::{Detections, FrameRef, Latency, ModelRef, SCHEMA, Scored};
 use crate::event::{Count, Event};
 use crate::evidence::{KeeperHandle, Reviews};
 use crate::frame::Frame;
+use crate::insights::Look;
 use crate::model::engine::Outcome;
 use crate::outbox::{self, Kind, OutboxHandle};
 use crate::publish::{IotHubHandle, MqttHandle};
@@ -42,6 +44,8 @@ pub(super) struct Outputs {
     pub(super) outbox: OutboxHandle,
     /// What scores pictures for others.
     pub(super) serve: Option<Arc<Desk>>,
+    /// What counts for the fleet.
+    pub(super) insights: Option<InsightsHandle>,
 }
 
 /// Everything behind the engines.
@@ -173,6 +177,9 @@ impl Outlet {
         if let Some(entry) = self.lock().get_mut(camera) {
             entry.meter.scored(&scored.detections);
         }
+        if let Some(insights) = &self.outputs.insights {
+            insights.scored(&scored.detections);
+        }
         self.outputs.mqtt.detections(Arc::clone(&scored.detections));
         if let Some(iothub) = &self.outputs.iothub {
             iothub.detections(&scored.detections);
@@ -193,6 +200,9 @@ impl Outlet {
         }
         for event in events {
             self.outputs.mqtt.event(event);
+            if let Some(insights) = &self.outputs.insights {
+                insights.happened(event);
+            }
             if let Some(iothub) = &self.outputs.iothub {
                 iothub.event(event);
             }
@@ -309,8 +319,21 @@ impl Outlet {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Counts for the fleet how the cameras are.
+    pub(super) fn look(&self) {
+        let Some(insights) = &self.outputs.insights else { return };
+        let cameras = self.lock();
+        let looks = cameras.iter().map(|(name, entry)| Look {
+            camera: name,
+            state: entry.published.as_ref().map_or(CameraState::Connecting, |status| status.state),
+            dropped: entry.mailbox.dropped(),
+        });
+        insights.look(self.clock.wall(), self.clock.monotonic(), looks);
+    }
+
     /// Publishes how everything is, and says it in a line.
     pub(super) fn publish_stats(&self) -> String {
+        self.look();
         let now = self.clock.monotonic();
         let mut cameras = BTreeMap::new();
         let mut states = Vec::new();

@@ -18,7 +18,7 @@ const OVERHEAD: u64 = 256;
 pub enum Kind {
     /// A frame worth learning from, with its record. Of these the least valuable goes first.
     Evidence,
-    /// A running count, which a later one replaces. The oldest goes first.
+    /// A running count, which a later one replaces, or the sums of some hours. The oldest goes first.
     Count,
     /// Something that happened. The oldest goes first.
     Event,
@@ -62,10 +62,12 @@ pub enum Destination {
     Store,
     /// Azure IoT Hub.
     Hub,
+    /// The store of insights.
+    Lake,
 }
 
 impl Destination {
-    pub(super) const ALL: [Self; 3] = [Self::Broker, Self::Store, Self::Hub];
+    pub(super) const ALL: [Self; 4] = [Self::Broker, Self::Store, Self::Hub, Self::Lake];
 
     /// The destination's name, as in messages and file names.
     #[must_use]
@@ -74,6 +76,7 @@ impl Destination {
             Self::Broker => "broker",
             Self::Store => "store",
             Self::Hub => "hub",
+            Self::Lake => "lake",
         }
     }
 
@@ -83,6 +86,7 @@ impl Destination {
             Self::Broker => 0,
             Self::Store => 1,
             Self::Hub => 2,
+            Self::Lake => 3,
         }
     }
 

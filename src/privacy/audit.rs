@@ -78,6 +78,21 @@ pub enum What {
         #[serde(default)]
         found: Found,
     },
+    /// What was counted was let go, as a file.
+    Told {
+        /// The file's id.
+        id: String,
+        /// Where it goes.
+        destination: String,
+        /// Its name there.
+        name: String,
+        /// Its rows.
+        rows: usize,
+        /// What the policy called global.
+        global: Vec<String>,
+        /// SHA-256 of it.
+        digest: String,
+    },
     /// The log was begun, or gone on with by a process that started.
     Started {
         /// What was wrong with the end of the log, where anything was.

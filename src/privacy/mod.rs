@@ -7,6 +7,7 @@
 pub mod audit;
 mod canvas;
 mod finder;
+mod log;
 mod strip;
 
 use std::collections::BTreeMap;
@@ -17,9 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Local;
 
-use self::audit::{Audit, What};
+use self::audit::What;
 use self::canvas::Canvas;
 use self::finder::{Finder, Finders};
+pub use self::log::AuditLog;
 use self::strip::strip;
 use crate::clock::Clock;
 use crate::config::{Allow, DeviceChoice, Hours, Method, Name, PrivacyConfig, Redact, RuleConfig};
@@ -58,8 +60,7 @@ pub struct Guard {
     rules: Vec<RuleConfig>,
     masks: BTreeMap<Name, Vec<Vec<[f64; 2]>>>,
     finders: Mutex<Finders>,
-    audit: Mutex<Audit>,
-    clock: Arc<dyn Clock>,
+    log: AuditLog,
 }
 
 impl Guard {
@@ -75,9 +76,7 @@ impl Guard {
         device: DeviceChoice,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuditError> {
-        let max_bytes = config.audit_mib.saturating_mul(1 << 20);
-        let audit = Audit::open(folder, max_bytes, clock.wall())
-            .map_err(|source| AuditError { path: folder.to_owned(), source })?;
+        let log = AuditLog::open(config, folder, clock)?;
         let mut masks = BTreeMap::<Name, Vec<_>>::new();
         for mask in &config.masks {
             masks.entry(mask.camera.clone()).or_default().push(mask.points.clone());
@@ -91,8 +90,7 @@ impl Guard {
             rules: config.store.clone(),
             masks,
             finders: Mutex::new(finders),
-            audit: Mutex::new(audit),
-            clock,
+            log,
         })
     }
 
@@ -179,13 +177,10 @@ impl Guard {
         Err(Stays { reason: format!("persons or faces are still found after it was redacted {PASSES} times"), found })
     }
 
-    /// Writes to the audit log and returns the entry's hash. None where that can't be.
-    fn note(&self, what: What) -> Option<String> {
-        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        audit
-            .write(what, self.clock.wall())
-            .inspect_err(|error| tracing::error!(%error, "The audit log can't be written: the frame stays."))
-            .ok()
+    /// The audit log, for others whose decisions belong into it.
+    #[must_use]
+    pub fn log(&self) -> AuditLog {
+        self.log.clone()
     }
 }
 
@@ -198,12 +193,12 @@ impl Gate for Guard {
                 let digest = picture.as_ref().map(Encoded::sha256);
                 let noted = handling.clone();
                 let what = What::Released { id: id_of, camera, destination, handling: noted, picture: digest };
-                let Some(audit) = self.note(what) else { return Ok(None) };
+                let Some(audit) = self.log.note(what) else { return Ok(None) };
                 Evidence::assemble(id, pick, picture, Some(Handled { handling, audit })).map(Some)
             }
             Err(Stays { reason, found }) => {
                 tracing::debug!(id, camera, reason, "A frame stays.");
-                self.note(What::Withheld { id: id_of, camera, destination, reason, found });
+                self.log.note(What::Withheld { id: id_of, camera, destination, reason, found });
                 Ok(None)
             }
         }

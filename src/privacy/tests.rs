@@ -212,7 +212,7 @@ fn a_model_without_the_label_lets_nothing_go() {
 fn without_the_audit_log_nothing_leaves() {
     let (guard, folder) = guard(&policy(&["allow = \"frame\""]));
     assert!(pass(&guard, &pick(None)).is_some());
-    guard.audit.lock().expect("no panic").fill_the_disk();
+    guard.log.audit.lock().expect("no panic").fill_the_disk();
     assert!(pass(&guard, &pick(None)).is_none());
     assert_eq!(verify(folder.path(), &[]).expect("whole").released, 1);
 }

@@ -212,6 +212,15 @@ impl Store {
         Ok(removed.err().map(|_| name.to_string()))
     }
 
+    /// Writes an object under a name with levels, if it is not there yet.
+    ///
+    /// # Errors
+    /// When it was not written.
+    pub(super) async fn put(&self, name: &str, content: Bytes, content_type: &'static str) -> Result<(), ShipError> {
+        let name = name.split('/').fold(self.base.clone(), |path, part| path.join(part));
+        self.create(&name, content, content_type).await
+    }
+
     async fn create(&self, name: &Path, content: Bytes, content_type: &'static str) -> Result<(), ShipError> {
         let mut attributes = Attributes::new();
         if self.typed {

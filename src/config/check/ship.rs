@@ -3,17 +3,24 @@
 use chrono::NaiveDate;
 
 use super::is_absent;
-use crate::config::{Config, Service};
+use crate::config::{Config, Service, ShipConfig};
 use crate::ship::store::{is_azure, is_off_site};
 
 /// Names of queues (learn.microsoft.com, "Naming queues and metadata").
 const QUEUE: std::ops::RangeInclusive<usize> = 3..=63;
 
 pub(super) fn check(config: &Config, wrong: &mut dyn FnMut(&[&str], String)) {
-    let Some(evidence) = &config.evidence else { return };
-    let way = &evidence.ship;
-    let mut wrong = |key: &str, message: String| wrong(&["evidence", "ship", key], message);
-    let (azure, elsewhere) = (is_azure(&evidence.store), is_off_site(&evidence.store));
+    if let Some(evidence) = &config.evidence {
+        check_way(&evidence.store, &evidence.ship, &mut |key, message| wrong(&["evidence", "ship", key], message));
+    }
+    if let (Some(store), Some(way)) = (config.insights_store(), config.insights.as_ref().and_then(|i| i.ship.as_ref()))
+    {
+        check_way(store, way, &mut |key, message| wrong(&["insights", "ship", key], message));
+    }
+}
+
+fn check_way(store: &str, way: &ShipConfig, wrong: &mut dyn FnMut(&str, String)) {
+    let (azure, elsewhere) = (is_azure(store), is_off_site(store));
     let only_azure = [
         ("service", way.service != Service::Azure),
         ("api_version", way.api_version.is_some()),

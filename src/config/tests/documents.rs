@@ -7,7 +7,7 @@ use super::{only, parse};
 const REFERENCE: &str = include_str!("../../../docs/reference/config.md");
 const EXAMPLE: &str = include_str!("../../../packaging/ocellus.toml");
 /// The tables of the file, with what must be in them.
-const TABLES: [(&str, &str); 24] = [
+const TABLES: [(&str, &str); 25] = [
     ("", ""),
     ("mqtt", ""),
     ("iothub", ""),
@@ -24,6 +24,7 @@ const TABLES: [(&str, &str); 24] = [
     ("evidence", "store = \"/tmp\"\n"),
     ("evidence.node", ""),
     ("evidence.ship", ""),
+    ("insights", ""),
     ("privacy", ""),
     ("privacy.persons", "path = \"/\"\n"),
     ("privacy.faces", "path = \"/\"\n"),
@@ -84,8 +85,12 @@ fn the_reference_has_every_key_and_no_other() {
     for (table, needed) in TABLES {
         let listed: BTreeSet<_> = documented[table].iter().map(|(key, _)| key.clone()).collect();
         let tables: &[&str] = match table {
-            "" => &["mqtt", "iothub", "web", "serve", "models", "cameras", "evidence", "privacy", "review", "outbox"],
+            "" => &[
+                "mqtt", "iothub", "web", "serve", "models", "cameras", "evidence", "insights", "privacy", "review",
+                "outbox",
+            ],
             "evidence" => &["node", "ship"],
+            "insights" => &["ship"],
             "review" => &["people"],
             "privacy" => &["persons", "faces", "masks", "store"],
             "cameras.NAME" => &["trust"],

@@ -455,3 +455,39 @@ fn scoring_for_others_takes_a_token_a_model_and_limits_that_make_sense() {
     }
     assert!(only("[serve]\n").starts_with("1: there is no model to score with: add a table [models.NAME]"));
 }
+
+#[test]
+fn insights_need_a_store_and_a_word_on_what_may_leave() {
+    let elsewhere = "[evidence]\nstore = \"az://c\"\n[[privacy.store]]\nname = \"r\"\nallow = \"frame\"\n[insights]\n";
+    for (text, wanted) in [
+        ("\n[insights]\n", "2: there is no store for insights: add `store`, or a table [evidence]"),
+        ("[insights]\nstore = \"gopher://x\"", "2: `store` is not usable"),
+        ("[insights]\nstore = \"s3://b\"", "2: the store of insights is elsewhere, and nothing says what may leave"),
+        (elsewhere, "6: the store of insights is elsewhere"),
+        ("[insights]\nstore = \"/tmp\"\nhours_per_file = 5", "3: `hours_per_file` is 1, 2, 3, 4, 6, 8, 12 or 24"),
+        ("[insights]\nstore = \"/tmp\"\nuncertain = [0.6, 0.3]", "3: `uncertain` is [low, high]"),
+        ("[insights]\nstore = \"/tmp\"\nhours = 3", "3: unknown key `hours`: did you mean `"),
+        ("[privacy]\nglobal = [\"frame\"]", "2: unknown value `frame`: did you mean `frames`?"),
+        (
+            "[insights]\nstore = \"az://c\"\n[insights.ship]\nqueue = \"frames\"\n[privacy]\nglobal = []",
+            "4: only evidence is announced on a queue",
+        ),
+        (
+            "[insights]\nstore = \"/tmp\"\n[insights.ship]\nmax_kib_s = 3",
+            "4: `max_kib_s` is for stores that are elsewhere",
+        ),
+    ] {
+        let message = only(text);
+        assert!(message.starts_with(wanted), "{text}: {message}");
+    }
+    let shared = format!("[privacy]\nglobal = [\"frames\"]\n{elsewhere}")
+        .replace("store = \"az://c\"", "store = \"az://c\"\nband = [0.2, 0.4]\nship = { max_kib_s = 5 }");
+    let config = super::parse(&shared).expect("good");
+    assert_eq!((config.insights_store(), config.insights_way().max_kib_s), (Some("az://c"), Some(5)));
+    assert_eq!(config.uncertain_band(), [0.2, 0.4]);
+    let own = super::parse("[insights]\nstore = \"/tmp\"\nuncertain = [0.1, 0.2]").expect("good");
+    assert_eq!(
+        (own.insights_store(), own.insights_way().max_kib_s, own.uncertain_band()),
+        (Some("/tmp"), None, [0.1, 0.2])
+    );
+}

@@ -27,6 +27,8 @@ pub struct Report {
     pub released: u64,
     /// Frames that stayed.
     pub withheld: u64,
+    /// Files of insights that were let go.
+    pub told: u64,
     /// Hashes that were asked for and are in it.
     pub holds: Vec<String>,
 }
@@ -113,6 +115,7 @@ impl<'a> Chain<'a> {
             head: NONE.to_owned(),
             released: 0,
             withheld: 0,
+            told: 0,
             holds: Vec::new(),
         };
         Self { wanted, report, forgotten: 0 }
@@ -143,6 +146,7 @@ impl<'a> Chain<'a> {
         match &entry.what {
             What::Released { .. } => self.report.released += 1,
             What::Withheld { .. } => self.report.withheld += 1,
+            What::Told { .. } => self.report.told += 1,
             What::Forgotten { through } => self.forgotten = self.forgotten.max(*through),
             What::Started { damage: Some(damage) } => return Err(format!("when the log was gone on with, {damage}")),
             What::Started { damage: None } => {}
