@@ -8,10 +8,10 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `GET /v2`, `/v2/health/live`, `/v2/health/ready`, `/v2/models/{name}[/versions/{version}][/ready]` | the [Open Inference Protocol](v2) |
+//! | `GET /v2`, `/v2/health/live`, `/v2/health/ready`, `/v2/models/{name}[/versions/{version}][/ready]` | the Open Inference Protocol |
 //! | `POST /v2/models/{name}[/versions/{version}]/infer` | its tensors, in JSON or in binary |
 //! | `POST /v1/detect` | a picture in, `ocellus.detections/1` out |
-//! | `POST /score`, `/predict` | [what Azure Video Analyzer asked of an inference server](analyzer) |
+//! | `POST /score`, `/predict` | what Azure Video Analyzer asked of an inference server |
 //! | `GET /metrics` | what was answered how often, for Prometheus |
 //! | `GET /openapi.json` | all of this, for machines |
 //!
