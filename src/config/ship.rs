@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Hours, Name};
 
 /// How evidence gets to a store that is elsewhere.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShipConfig {
     /// What an Azure store is: `azure`, `stack-hub` or `stack-edge`.
@@ -25,6 +25,27 @@ pub struct ShipConfig {
     pub hours: Vec<Hours>,
     /// Azure Storage queue that gets a message for each piece of evidence once it is stored.
     pub queue: Option<Name>,
+    /// KiB up to which an object is sent in one request, 64 to 102400; a larger one goes by blocks.
+    pub single_kib: u32,
+    /// KiB of a block, 64 to 102400; at S3 at least 5120. An upload that was cut off goes on with the first block that is
+    /// missing.
+    pub block_kib: u32,
+}
+
+impl Default for ShipConfig {
+    fn default() -> Self {
+        Self {
+            service: Service::default(),
+            api_version: None,
+            ca_file: None,
+            sas_file: None,
+            max_kib_s: None,
+            hours: Vec::new(),
+            queue: None,
+            single_kib: 4096,
+            block_kib: 1024,
+        }
+    }
 }
 
 /// What an Azure store is.

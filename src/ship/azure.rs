@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use object_store::ClientOptions;
 use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential, split_sas};
 use object_store::client::{
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::secret;
 
+const BLOB_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-content-type");
 const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
 /// The longest that a store may ask us to wait before the next request.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,6 +78,7 @@ impl Line {
         if let (Some(version), true) = (&self.rules.version, is_storage) {
             request.headers_mut().insert(VERSION, version.clone());
         }
+        make_once(&mut request);
         if is_storage {
             self.sign(&mut request).await?;
         }
@@ -107,6 +109,27 @@ impl Line {
         };
         request.headers_mut().remove(header::AUTHORIZATION);
         AzureAuthorizer::new(&credential, account).try_authorize(request).map_err(failed)
+    }
+}
+
+/// Has an object that is put together from blocks made only where there is none, and says what it is: the client offers
+/// neither. S3 does not mind a header that is not signed.
+fn make_once(request: &mut HttpRequest) {
+    let asks =
+        |wanted: &str| request.uri().query().is_some_and(|query| query.split('&').any(|p| p.starts_with(wanted)));
+    let of_azure = request.method() == Method::PUT && asks("comp=blocklist");
+    let of_s3 = request.method() == Method::POST && asks("uploadId=");
+    if !of_azure && !of_s3 {
+        return;
+    }
+    let content_type = match request.uri().path().rsplit('.').next() {
+        Some("jpg") => "image/jpeg",
+        Some("json") => "application/json",
+        _ => "application/octet-stream",
+    };
+    request.headers_mut().insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+    if of_azure {
+        request.headers_mut().insert(BLOB_TYPE, HeaderValue::from_static(content_type));
     }
 }
 

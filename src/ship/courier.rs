@@ -35,15 +35,23 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Inlet(pub OutboxHandle);
 
+impl Inlet {
+    /// Hands in a piece of evidence, and says whether it is on the disk now.
+    pub async fn take(&self, item: &Evidence) -> bool {
+        match to_item(item) {
+            Ok(item) => self.0.keep(item).await,
+            Err(error) => {
+                tracing::error!(id = item.id, %error, "A piece of evidence can't be kept.");
+                false
+            }
+        }
+    }
+}
+
 impl Sink for Inlet {
     /// Returns when the item is on the disk, or when there is no room for it, which the outbox counts.
     async fn keep(&self, item: &Evidence) -> Result<(), ShipError> {
-        match to_item(item) {
-            Ok(item) => {
-                self.0.keep(item).await;
-            }
-            Err(error) => tracing::error!(id = item.id, %error, "A piece of evidence can't be kept."),
-        }
+        self.take(item).await;
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{
     Attribute, AttributeValue, Attributes, Certificate, ClientOptions, ObjectStore, ObjectStoreExt, ObjectStoreScheme,
@@ -27,6 +28,7 @@ use super::queue::Queue;
 use super::{Sink, layout};
 use crate::config::ShipConfig;
 use crate::evidence::Evidence;
+use crate::state::StateFile;
 
 /// Longest wait for one request; a slow uplink needs a while for a large picture.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -93,7 +95,7 @@ pub enum ShipError {
         source: Box<object_store::Error>,
     },
     /// An object was not written.
-    #[error("{name} was not written to the store {store}: {source}")]
+    #[error("{name} was not written to the store {store}: {}", explained(source))]
     Write {
         /// Which store.
         store: String,
@@ -111,7 +113,7 @@ impl ShipError {
         match self {
             Self::Write { store, source, name } => {
                 let file = name.rsplit('/').next().unwrap_or(name);
-                format!("the store {store}: {}", source.to_string().replace(name, "…").replace(file, "…"))
+                format!("the store {store}: {}", explained(source).replace(name, "…").replace(file, "…"))
             }
             Self::Announce { queue, reason, .. } => format!("the queue {queue}: {reason}"),
             other => other.to_string(),
@@ -132,6 +134,20 @@ impl ShipError {
             _ => false,
         }
     }
+}
+
+/// What a store said, after what to do about it where that is known.
+fn explained(source: &object_store::Error) -> String {
+    let said = source.to_string();
+    let known = [
+        ("RequestTimeTooSkewed", "this machine's clock is off: `timedatectl` shows it and sets it"),
+        ("SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY is not the key of AWS_ACCESS_KEY_ID"),
+        ("InvalidAccessKeyId", "AWS_ACCESS_KEY_ID is none that the store knows"),
+        ("NoSuchBucket", "there is no such bucket: create it"),
+        ("ContainerNotFound", "there is no such container: create it"),
+    ];
+    let known = known.iter().find(|(code, _)| said.contains(code));
+    known.map_or_else(|| said.clone(), |(_, what)| format!("{what} ({said})"))
 }
 
 /// Says whether `text` names a store, without touching it.
@@ -162,6 +178,8 @@ pub struct Store {
     name: String,
     /// Whether objects carry a content type; files don't.
     typed: bool,
+    /// What sends large objects.
+    blocks: Option<Blocks>,
     /// What is told of each piece of evidence.
     queue: Option<Queue>,
 }
@@ -200,6 +218,15 @@ impl Store {
         }
     }
 
+    /// Remembers in a file what the store has of large objects that were cut off, so that a restart does not begin anew.
+    #[must_use]
+    pub fn remembering(self, file: StateFile) -> Self {
+        if let Some(blocks) = &self.blocks {
+            blocks.remember(file);
+        }
+        self
+    }
+
     /// Writes a small object and removes it again, to see whether the store takes anything. Says what stays there, where
     /// it may not be removed.
     ///
@@ -226,9 +253,15 @@ impl Store {
         if self.typed {
             attributes.insert(Attribute::ContentType, AttributeValue::from(content_type));
         }
-        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
-        match self.store.put_opts(name, content.into(), options).await {
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        let created = match self.blocks.as_ref().filter(|blocks| blocks.takes(&content)) {
+            Some(blocks) => blocks.create(name, &content, attributes).await,
+            None => {
+                let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+                self.store.put_opts(name, content.into(), options).await.map(drop)
+            }
+        };
+        match created {
+            Ok(()) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Err(source) => {
                 Err(ShipError::Write { store: self.name.clone(), name: name.to_string(), source: Box::new(source) })
             }
@@ -322,7 +355,14 @@ fn folder(path: &FilePath) -> Result<Store, ShipError> {
     let path = path.canonicalize().map_err(unusable)?;
     let name = path.display().to_string();
     let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| open_error(&name, source))?;
-    Ok(Store { store: Arc::new(store.with_fsync(true)), base: Path::default(), name, typed: false, queue: None })
+    Ok(Store {
+        store: Arc::new(store.with_fsync(true)),
+        base: Path::default(),
+        name,
+        typed: false,
+        blocks: None,
+        queue: None,
+    })
 }
 
 fn s3(url: &Url, base: Path, way: &ShipConfig, environment: &[(String, String)]) -> Result<Store, ShipError> {
@@ -352,8 +392,9 @@ fn s3(url: &Url, base: Path, way: &ShipConfig, environment: &[(String, String)])
     if !known {
         return Err(ShipError::Credentials { store: name, wanted: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" });
     }
-    let store = builder.with_url(url.as_str()).build().map_err(|source| open_error(&name, source))?;
-    Ok(Store { store: Arc::new(store), base, name, typed: true, queue: None })
+    let store = Arc::new(builder.with_url(url.as_str()).build().map_err(|source| open_error(&name, source))?);
+    let blocks = Some(Blocks::s3(Arc::clone(&store) as Arc<dyn MultipartStore>, way));
+    Ok(Store { store, base, name, typed: true, blocks, queue: None })
 }
 
 /// The variables that start with `prefix`, their names in lower case, as object_store names its options.
@@ -397,10 +438,12 @@ fn open_error(store: &str, source: object_store::Error) -> ShipError {
 }
 
 mod azure;
+mod blocks;
 mod read;
 mod verdicts;
 
 use self::azure::azure;
+use self::blocks::Blocks;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
-"""A way to an Azure store as bad as they come. It refuses API versions newer than Azure Stack Hub knows, and with a seed it
-cuts connections half-way, answers for the store that it is busy, and delays.
+"""A way to a store as bad as they come. It refuses API versions newer than Azure Stack Hub knows, unless any will do, and
+with a seed it cuts connections half-way, answers for the store that it is busy, and delays. With --cut it cuts off uploads
+half-way: COUNT of them, from the one on with which BYTES are reached. With --say it answers nothing else.
 
-Usage: storage_proxy.py HOST:PORT [--seed N] [--tls CERTIFICATE KEY]. Says "listening on PORT", then a line a request: method, path, version, and what
-was done with it. The same seed gives the same faults in the same order."""
+Usage: storage_proxy.py HOST:PORT [--any] [--seed N] [--cut BYTES COUNT] [--say STATUS CODE] [--tls CERTIFICATE KEY]. Says "listening on PORT",
+then a line a request: method, path, version, and what was done with it; and a line "BYTES came" of its body. The same seed
+gives the same faults in the same order."""
 
 import argparse
 import random
@@ -17,6 +19,34 @@ FAULTS = ["none"] * 5 + ["busy", "throttled", "cut-request", "cut-answer", "no-a
 BUSY = {"busy": (503, "Service Unavailable", "ServerBusy"), "throttled": (429, "Too Many Requests", "ServerBusy")}
 
 lock = threading.Lock()
+
+
+class Way:
+    """What is done to requests, and what came so far."""
+
+    def __init__(self, options):
+        host, port = options.store.rsplit(":", 1)
+        self.upstream = (host, int(port))
+        self.any = options.any
+        self.choices = None if options.seed is None else random.Random(options.seed)
+        self.cut_at, self.cuts = options.cut or (0, 0)
+        self.came = 0
+        self.say = options.say
+
+    def fault(self, method, length, version, signed):
+        with lock:
+            fault = self.choices.choice(FAULTS) if self.choices else "none"
+            if not self.any and (version == "none" or version > NEWEST or (signed and signed.group(1) > NEWEST)):
+                return "refused"
+            if method == "PUT" and self.cuts and self.came + length > self.cut_at:
+                self.cuts -= 1
+                return "cut-request"
+            return fault
+
+    def take(self, body):
+        with lock:
+            self.came += len(body)
+            print(len(body), "came", flush=True)
 
 
 def read_request(connection):
@@ -57,15 +87,15 @@ def forward(upstream, head, body):
     return b"".join(parts)
 
 
-def serve(connection, upstream, choices, tls):
+def serve(connection, way, tls):
     try:
-        with tls.wrap_socket(connection, server_side=True) if tls else connection as way:
-            handle(way, upstream, choices)
+        with tls.wrap_socket(connection, server_side=True) if tls else connection as stream:
+            handle(stream, way)
     except OSError:
         pass  # The client has gone, or does not trust us.
 
 
-def handle(connection, upstream, choices):
+def handle(connection, way):
     request = read_request(connection)
     if request is None:
         return
@@ -75,26 +105,26 @@ def handle(connection, upstream, choices):
     version = re.search(rb"(?im)^x-ms-version: *(\S+)", head)
     version = version.group(1).decode() if version else "none"
     signed = re.search(r"[?&]sv=([0-9-]+)", path)
-    with lock:
-        fault = choices.choice(FAULTS) if choices else "none"
-    if version == "none" or version > NEWEST or (signed and signed.group(1) > NEWEST):
-        fault = "refused"
+    fault = way.fault(method, length, version, signed)
     with lock:
         print(method, path.split("?")[0], version, fault, flush=True)
     if fault == "cut-request":
-        read_body(connection, body, length // 2)
+        way.take(read_body(connection, body, length // 2))
         return
     body = read_body(connection, body, length)
+    way.take(body)
     if len(body) < length:
         return
     if fault == "refused":
         answer(connection, 400, "Bad Request", "InvalidHeaderValue")
+    elif way.say:
+        answer(connection, way.say[0], "No", way.say[1])
     elif fault in BUSY:
         answer(connection, *BUSY[fault], "Retry-After: 1\r\n")
     else:
         if fault == "slow":
             time.sleep(0.3)
-        said = forward(upstream, head, body)
+        said = forward(way.upstream, head, body)
         if fault == "no-answer":
             return
         connection.sendall(said[: len(said) // 2] if fault == "cut-answer" else said)
@@ -103,11 +133,13 @@ def handle(connection, upstream, choices):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("store")
+    parser.add_argument("--any", action="store_true")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--cut", nargs=2, type=int)
+    parser.add_argument("--say", nargs=2)
     parser.add_argument("--tls", nargs=2)
     options = parser.parse_args()
-    host, port = options.store.rsplit(":", 1)
-    choices = None if options.seed is None else random.Random(options.seed)
+    way = Way(options)
     tls = None
     if options.tls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -116,7 +148,7 @@ def main():
     print("listening on", listener.getsockname()[1], flush=True)
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=serve, args=(connection, (host, int(port)), choices, tls), daemon=True).start()
+        threading.Thread(target=serve, args=(connection, way, tls), daemon=True).start()
 
 
 main()

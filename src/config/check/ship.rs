@@ -9,6 +9,9 @@ use crate::ship::store::{is_azure, is_off_site};
 /// Names of queues (learn.microsoft.com, "Naming queues and metadata").
 const QUEUE: std::ops::RangeInclusive<usize> = 3..=63;
 
+/// KiB of a block. Azure Stack Hub takes 100 MiB at most ("Differences and considerations for Azure Stack Hub storage").
+const BLOCK: std::ops::RangeInclusive<u32> = 64..=102_400;
+
 pub(super) fn check(config: &Config, wrong: &mut dyn FnMut(&[&str], String)) {
     if let Some(evidence) = &config.evidence {
         check_way(&evidence.store, &evidence.ship, &mut |key, message| wrong(&["evidence", "ship", key], message));
@@ -46,6 +49,11 @@ fn check_way(store: &str, way: &ShipConfig, wrong: &mut dyn FnMut(&str, String))
     }
     if way.max_kib_s == Some(0) {
         wrong("max_kib_s", "`max_kib_s` is at least 1".to_owned());
+    }
+    for (key, kib) in [("single_kib", way.single_kib), ("block_kib", way.block_kib)] {
+        if !BLOCK.contains(&kib) {
+            wrong(key, format!("`{key}` is from {} to {}", BLOCK.start(), BLOCK.end()));
+        }
     }
     let plain = |name: &str| {
         QUEUE.contains(&name.len())

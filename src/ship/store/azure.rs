@@ -5,9 +5,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::HttpConnector;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use url::Url;
 
+use super::blocks::Blocks;
 use super::{ShipError, Store, client_options, of_prefix, open_error, rate, retries};
 use crate::config::ShipConfig;
 use crate::ship::azure::{Connector, Signer};
@@ -66,7 +68,7 @@ pub(super) fn azure(
         builder = builder.with_skip_signature(true);
     }
     let builder = builder.with_http_connector(connector.clone()).with_url(url.as_str());
-    let store = builder.build().map_err(|source| open_error(&name, source))?;
+    let store = Arc::new(builder.build().map_err(|source| open_error(&name, source))?);
     let queue = match &way.queue {
         None => None,
         Some(queue) => {
@@ -83,10 +85,11 @@ pub(super) fn azure(
             })
         }
     };
-    Ok(Store { store: Arc::new(store), base, name, typed: true, queue })
+    let blocks = Some(Blocks::azure(Arc::clone(&store) as Arc<dyn MultipartStore>, way));
+    Ok(Store { store, base, name, typed: true, blocks, queue })
 }
 
-/// What requests go through. The account's key signs the version, so that another version needs another signature.
+/// What requests go through. The account's key signs what is changed in them on the way.
 fn connector(
     store: &str,
     way: &ShipConfig,
@@ -99,7 +102,7 @@ fn connector(
     let key = builder.get_config_value(&AzureConfigKey::AccessKey);
     let signer = match (&way.sas_file, key) {
         (Some(file), _) => Signer::Sas { account: account.to_owned(), file: file.clone() },
-        (None, Some(key)) if version.is_some() => Signer::Key { account: account.to_owned(), key },
+        (None, Some(key)) => Signer::Key { account: account.to_owned(), key },
         _ => Signer::Client,
     };
     if account.is_empty() && !matches!(signer, Signer::Client) {

@@ -1,7 +1,11 @@
 //! On a real file system and against Azurite.
 
 mod azure;
+mod blocks;
 mod hub;
+mod identity;
+mod proxy;
+mod s3;
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;

@@ -1,49 +1,11 @@
 //! Through a proxy that knows no more than Azure Stack Hub does, and that does to requests what bad networks do.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::Mutex;
-
 use super::azure::{ACCOUNT, KEY, azurite, container, create, environment, get, list};
+use super::proxy::Proxy;
 use super::*;
 use crate::config::{Name, Service};
 
-/// A proxy, and what it has done to requests.
-struct Proxy {
-    child: Child,
-    address: String,
-    done: Arc<Mutex<Vec<String>>>,
-}
-
-impl Proxy {
-    fn to(store: &str, more: &[&str]) -> Self {
-        let script = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/storage_proxy.py");
-        let mut command = std::process::Command::new("python3");
-        command.arg(script).arg(store).args(more).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("Python runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let port = lines.next().and_then(|line| line.split(' ').next_back().map(str::to_owned)).expect("a port");
-        let done = Arc::<Mutex<Vec<String>>>::default();
-        std::thread::spawn({
-            let done = Arc::clone(&done);
-            move || lines.for_each(|line| done.lock().expect("no panic").push(line))
-        });
-        Self { child, address: format!("127.0.0.1:{port}"), done }
-    }
-
-    fn did(&self, what: &str) -> usize {
-        self.done.lock().expect("no panic").iter().filter(|line| line.ends_with(what)).count()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn hub() -> ShipConfig {
+pub(super) fn hub() -> ShipConfig {
     ShipConfig { service: Service::StackHub, ..ShipConfig::default() }
 }
 
@@ -285,7 +247,7 @@ fn the_sample_function_moves_what_complies() {
 }
 
 /// A certificate authority, and a certificate of it for this machine.
-fn certificates(folder: &FilePath) {
+pub(super) fn certificates(folder: &FilePath) {
     let script = "
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=plant \
             -addext basicConstraints=critical,CA:TRUE
