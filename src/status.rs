@@ -250,6 +250,17 @@ pub struct HubLink {
     pub dropped: u64,
 }
 
+/// Frames that stay on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct WithheldStats {
+    /// Frames that are kept.
+    pub frames: u64,
+    /// Their bytes on the disk.
+    pub bytes: u64,
+    /// Frames that were lost since the start: there was no room for them, or the disk did not take them.
+    pub lost: u64,
+}
+
 /// The message on `{prefix}/{site}/{node}/stats`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
@@ -276,6 +287,9 @@ pub struct Stats {
     /// What became of frames that were worth keeping, since the start, by reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evidence_reasons: BTreeMap<String, ReasonStats>,
+    /// Frames that the policy holds back and that are kept here, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<WithheldStats>,
     /// The outbox.
     pub outbox: OutboxStats,
     /// The connection to Azure IoT Hub, where there is to be one.

@@ -50,7 +50,13 @@ impl Verify {
             return print(&serde_json::to_string(&report)?);
         }
         print(&format!("{}: whole, entries {} to {}", folder.display(), report.first, report.last))?;
-        print(&format!("{} frames were let go, {} stayed", report.released, report.withheld))?;
+        print(&format!("{} times a frame was let go, {} times one stayed", report.released, report.withheld))?;
+        if report.messages + report.messages_withheld > 0 {
+            print(&format!("{} messages were let go, {} stayed", report.messages, report.messages_withheld))?;
+        }
+        if report.discarded > 0 {
+            print(&format!("{} that stayed had to make room", report.discarded))?;
+        }
         if report.told > 0 {
             print(&format!("{} files of insights were let go", report.told))?;
         }

@@ -19,6 +19,7 @@ mod outbox;
 mod progress;
 mod replay;
 mod run;
+mod withheld;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -79,6 +80,9 @@ enum Command {
     /// The log of what left the site, and of what stayed
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Frames that stay here, and why; let them go
+    #[command(subcommand)]
+    Withheld(withheld::Withheld),
 }
 
 /// Which model, and how it is read.
@@ -197,6 +201,7 @@ pub fn main() -> ExitCode {
         Command::Man(c) => c.run(),
         Command::Dataset(c) => c.run(),
         Command::Audit(c) => c.run(),
+        Command::Withheld(c) => c.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

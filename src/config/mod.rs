@@ -41,7 +41,10 @@ pub use self::load::{ConfigError, ConfigFile, Loaded, Mistake, load, parse};
 pub(crate) use self::load::{digest, nearest};
 pub use self::mqtt::MqttConfig;
 pub use self::name::Name;
-pub use self::privacy::{Allow, FinderConfig, MaskConfig, Method, PrivacyConfig, Redact, RuleConfig};
+pub use self::privacy::{
+    Allow, FinderConfig, MaskConfig, MessageAllow, MessageKind, MessageRuleConfig, Method, PrivacyConfig, Redact,
+    RuleConfig,
+};
 pub use self::review::{ReviewConfig, ReviewNames, ReviewPictures, ReviewerConfig};
 pub use self::scene::{Anchor, EventChoice, FilterConfig, LineConfig, TrackConfig, ZoneConfig};
 pub use self::schema::schema;

@@ -16,6 +16,8 @@ pub struct MqttConfig {
     pub enabled: bool,
     /// `mqtt://host:port` (1883) or `mqtts://host:port` (8883).
     pub url: String,
+    /// Whether the broker is elsewhere: nothing is published then unless `[[privacy.mqtt]]` lets it go.
+    pub off_site: bool,
     /// 3 for MQTT 3.1.1, or 5.
     pub version: u8,
     /// With version 5: seconds after which the broker drops an event or a frame's detections that a subscriber has not
@@ -52,6 +54,7 @@ impl Default for MqttConfig {
         Self {
             enabled: true,
             url: "mqtt://127.0.0.1:1883".to_owned(),
+            off_site: false,
             version: 3,
             expiry_s: None,
             prefix: "ocellus".to_owned(),

@@ -15,6 +15,10 @@ pub struct PrivacyConfig {
     pub audit: Option<PathBuf>,
     /// MiB that the audit log may take, at least 1; beyond that its oldest file goes, which is noted in it.
     pub audit_mib: u64,
+    /// Folder of frames that stay; `withheld` beside the outbox by default.
+    pub withheld: Option<PathBuf>,
+    /// MiB that they may take; beyond that the oldest goes. 0 keeps none.
+    pub withheld_mib: u64,
     /// What finds persons.
     pub persons: Option<FinderConfig>,
     /// What finds faces.
@@ -26,6 +30,11 @@ pub struct PrivacyConfig {
     pub store: Vec<RuleConfig>,
     /// What of the insights may leave; all of it for a directory, and nothing for a store elsewhere, by default.
     pub global: Option<Vec<Global>>,
+    /// What may leave for the MQTT broker. Without rules everything does; with any, the first that fits a message decides,
+    /// and where none fits, nothing leaves.
+    pub mqtt: Vec<MessageRuleConfig>,
+    /// What may leave for the IoT hub, likewise.
+    pub iothub: Vec<MessageRuleConfig>,
 }
 
 impl Default for PrivacyConfig {
@@ -33,11 +42,15 @@ impl Default for PrivacyConfig {
         Self {
             audit: None,
             audit_mib: 256,
+            withheld: None,
+            withheld_mib: 512,
             persons: None,
             faces: None,
             masks: Vec::new(),
             store: Vec::new(),
             global: None,
+            mqtt: Vec::new(),
+            iothub: Vec::new(),
         }
     }
 }
@@ -91,12 +104,58 @@ pub struct RuleConfig {
     pub hours: Vec<Hours>,
     /// What may leave.
     pub allow: Allow,
+    /// Whether it leaves only once somebody asks for it (`ocellus withheld release`).
+    #[serde(default)]
+    pub on_request: bool,
     /// What is made unrecognisable before.
     #[serde(default)]
     pub redact: Vec<Redact>,
     /// How it is made unrecognisable.
     #[serde(default)]
     pub method: Method,
+}
+
+/// What may leave by MQTT, of which messages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageRuleConfig {
+    /// Its name in the audit log.
+    pub name: Name,
+    /// The messages that it holds for; all by default.
+    pub messages: Option<Vec<MessageKind>>,
+    /// The cameras that it holds for; all by default.
+    pub cameras: Option<Vec<Name>>,
+    /// It holds for messages about something in one of these zones; for all by default.
+    pub zones: Option<Vec<Name>>,
+    /// When it holds, by the time of capture: `"22:00-06:00"`, `"mon-fri 06:00-18:00"`; always by default.
+    #[serde(default)]
+    pub hours: Vec<Hours>,
+    /// What may leave.
+    pub allow: MessageAllow,
+}
+
+/// Messages that say what a camera saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessageKind {
+    /// What was seen in each frame.
+    Detections,
+    /// What happened.
+    Events,
+    /// Running counts.
+    Counts,
+}
+
+/// What of a message may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessageAllow {
+    /// All of it.
+    All,
+    /// What was seen and when, not where: boxes are the whole frame, and there is no embedding.
+    Labels,
+    /// Nothing.
+    Nothing,
 }
 
 /// What of a frame may leave.

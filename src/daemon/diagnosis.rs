@@ -81,6 +81,7 @@ fn troubles(
     let lost = [
         (stats.outbox.dropped, "items of the outbox found no room"),
         (stats.evidence_dropped, "pieces of evidence were lost"),
+        (stats.withheld.map_or(0, |withheld| withheld.lost), "withheld frames were lost"),
         (stats.mqtt_dropped, "messages were too many for the MQTT broker"),
     ];
     all.extend(lost.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what} since the start")));

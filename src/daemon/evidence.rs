@@ -7,43 +7,70 @@ use super::DaemonError;
 use crate::clock::Clock;
 use crate::config::{Config, EvidenceConfig};
 use crate::evidence::{Evidence, Gate, Keeper, KeeperHandle, Notebook, Open, Reviews};
-use crate::outbox::OutboxHandle;
-use crate::privacy::{AuditLog, Guard};
+use crate::outbox::{Kind, OutboxHandle};
+use crate::privacy::{Guard, Leaving, Log};
 use crate::ship::store::is_off_site;
 use crate::ship::{Courier, CourierHandle, Inlet, ShipError, Sink, Store, Timetable};
+use crate::state::StateFile;
 use crate::web::Hub;
 
 use super::review::ReviewLine;
+
+/// How often withheld frames are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Withheld frames wait while so many pieces of evidence are on their way.
+const AHEAD: u64 = 32;
 
 /// What keeps evidence, and what brings it from the outbox to the store.
 pub(super) struct EvidenceLine {
     keeper: Keeper,
     courier: Courier,
     reviews: Option<ReviewLine>,
-    /// The audit log, where a policy writes it.
-    pub(super) log: Option<AuditLog>,
+    /// What frames must pass, where there is a policy.
+    pub(super) guard: Option<Arc<Guard>>,
+}
+
+/// What else of the daemon's the evidence needs.
+pub(super) struct Own<'a> {
+    /// The audit log, where there is a policy.
+    pub(super) log: Option<&'a Log>,
+    /// What is known of uploads that were cut.
+    pub(super) uploads: StateFile,
+    /// What is known of what was kept.
+    pub(super) notebook: Notebook,
 }
 
 impl EvidenceLine {
     pub(super) fn start(
         config: &Config,
-        (settings, notebook): (&EvidenceConfig, Notebook),
+        settings: &EvidenceConfig,
         outbox: &OutboxHandle,
         hub: &Arc<Hub>,
+        own: Own<'_>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, DaemonError> {
-        let (gate, log) = gate(config, &settings.store, clock)?;
-        let store = Store::open_by(&settings.store, &settings.ship)?;
+        let guard = match own.log.filter(|_| has_policy(config, &settings.store)) {
+            Some(log) => Some(guard(config, &settings.store, log)?),
+            None => None,
+        };
+        let gate: Arc<dyn Gate> = match &guard {
+            Some(guard) => Arc::clone(guard) as Arc<dyn Gate>,
+            None => Arc::new(Open),
+        };
+        let store = Store::open_by(&settings.store, &settings.ship)?.remembering(own.uploads);
         let timetable = Timetable { hours: settings.ship.hours.clone(), clock: Arc::clone(clock) };
         let reviews = ReviewLine::start(config, &settings.store, &store, &timetable, clock)?;
         let gate = reviews.as_ref().map_or(Arc::clone(&gate), |line| line.before(gate));
         let sink = ShownStore { store, hub: Arc::clone(hub) };
         let courier = Courier::start_within(timetable, outbox.clone(), sink);
-        let keeper = Keeper::start_behind(gate, notebook, settings, Inlet(outbox.clone()), Arc::clone(clock));
+        let keeper = Keeper::start_behind(gate, own.notebook, settings, Inlet(outbox.clone()), Arc::clone(clock));
+        if let Some(guard) = &guard {
+            tokio::spawn(let_go(Arc::clone(guard), outbox.clone()));
+        }
         if let Some(line) = &reviews {
             hub.review(line.desk.clone());
         }
-        Ok(Self { keeper, courier, reviews, log })
+        Ok(Self { keeper, courier, reviews, guard })
     }
 
     /// What is said of kept frames.
@@ -67,23 +94,47 @@ impl EvidenceLine {
     }
 }
 
-/// What a frame must pass, and the audit log where that writes one.
-type Gated = (Arc<dyn Gate>, Option<AuditLog>);
-
-/// What a frame must pass before it may go to the store. Without rules nothing is held back from a folder; the
+/// Whether frames must pass a policy on their way to the store. Without rules nothing is held back from a folder; the
 /// configuration's check has seen to it that there are rules for stores elsewhere.
-fn gate(config: &Config, store: &str, clock: &Arc<dyn Clock>) -> Result<Gated, DaemonError> {
-    if config.privacy.store.is_empty() && !is_off_site(store) {
-        return Ok((Arc::new(Open), None));
-    }
-    let folder = config.audit_folder()?;
-    let guard = Arc::new(Guard::for_store(&config.privacy, store, &folder, config.device, Arc::clone(clock))?);
+pub(super) fn has_policy(config: &Config, store: &str) -> bool {
+    !config.privacy.store.is_empty() || is_off_site(store)
+}
+
+/// What a frame must pass before it may go to the store.
+fn guard(config: &Config, store: &str, log: &Log) -> Result<Arc<Guard>, DaemonError> {
+    let folder = config.withheld_folder()?;
+    let guard = Guard::for_store(&config.privacy, store, log.clone(), &folder, config.device)?;
+    let guard = Arc::new(guard);
     tokio::task::spawn_blocking({
         let guard = Arc::clone(&guard);
         move || guard.warm()
     });
-    let log = guard.log();
-    Ok((guard, Some(log)))
+    Ok(guard)
+}
+
+/// Brings withheld frames that may leave now to the outbox, one after the other, as long as the store keeps up.
+async fn let_go(guard: Arc<Guard>, outbox: OutboxHandle) {
+    let inlet = Inlet(outbox.clone());
+    loop {
+        tokio::time::sleep(LOOK).await;
+        loop {
+            if outbox.status().loads.of(Kind::Evidence).items >= AHEAD {
+                break;
+            }
+            let next = tokio::task::spawn_blocking({
+                let guard = Arc::clone(&guard);
+                move || guard.next_to_leave()
+            });
+            let Ok(Some(Leaving { evidence, asked_by })) = next.await else { break };
+            if !inlet.take(&evidence).await {
+                guard.later();
+                break;
+            }
+            tracing::info!(id = evidence.id, asked_by, "A frame that was withheld leaves.");
+            let guard = Arc::clone(&guard);
+            let _ = tokio::task::spawn_blocking(move || guard.left(&evidence.id)).await;
+        }
+    }
 }
 
 /// The store, which shows on the page what it has kept.

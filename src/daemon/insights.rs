@@ -18,7 +18,7 @@ use crate::insights::{
 };
 use crate::outage::Outage;
 use crate::outbox::OutboxHandle;
-use crate::privacy::AuditLog;
+use crate::privacy::Log;
 use crate::privacy::audit::What;
 use crate::ship::store::is_off_site;
 use crate::ship::{Carrier, Store, Timetable, insights_item};
@@ -61,12 +61,12 @@ pub(super) struct InsightsLine {
 
 impl InsightsLine {
     /// Starts, where the configuration asks for it. `folder` is where the ledger is kept; in memory without one. `log` is
-    /// the audit log, where it is open already.
+    /// the audit log.
     pub(super) fn start(
         config: &Config,
         folder: Option<PathBuf>,
         outbox: &OutboxHandle,
-        log: Option<AuditLog>,
+        log: Option<Log>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Option<Self>, DaemonError> {
         let (Some(settings), Some(store)) = (&config.insights, config.insights_store()) else { return Ok(None) };
@@ -74,12 +74,7 @@ impl InsightsLine {
         let open = Store::open_by(store, &way)?;
         let timetable = Timetable { hours: way.hours, clock: Arc::clone(clock) };
         let carrier = Carrier::start(timetable, outbox.clone(), open);
-        let guarded = config.privacy.global.is_some() || is_off_site(store);
-        let log = match log {
-            _ if !guarded => None,
-            Some(log) => Some(log),
-            None => Some(AuditLog::open(&config.privacy, &config.audit_folder()?, Arc::clone(clock))?),
-        };
+        let log = log.filter(|_| has_global_policy(config, store));
         let handle = InsightsHandle(Arc::new(Mutex::new(Tally::new(config.uncertain_band()))));
         let desk = Desk { folder, origin: origin(config), span: settings.hours_per_file, handle: handle.clone() };
         let exit = Exit { policy: policy(config, store), log, destination: store.to_owned(), outbox: outbox.clone() };
@@ -102,6 +97,11 @@ impl InsightsLine {
         }
         self.carrier.close(outbox, deadline).await;
     }
+}
+
+/// Whether what leaves for the store is what the policy calls global, and no more.
+pub(super) fn has_global_policy(config: &Config, store: &str) -> bool {
+    config.privacy.global.is_some() || is_off_site(store)
 }
 
 fn origin(config: &Config) -> Origin {
@@ -190,7 +190,7 @@ impl Writer {
 struct Exit {
     policy: Policy,
     /// Where every file is noted that leaves; none where there is no policy.
-    log: Option<AuditLog>,
+    log: Option<Log>,
     destination: String,
     outbox: OutboxHandle,
 }

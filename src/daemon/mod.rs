@@ -21,6 +21,7 @@ mod meter;
 mod models;
 mod operator;
 mod outlet;
+mod policy;
 mod pulse;
 mod reload;
 mod review;
@@ -41,7 +42,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::counts::Counts;
-use self::evidence::EvidenceLine;
+use self::evidence::{EvidenceLine, Own};
 use self::insights::InsightsLine;
 use self::lines::Lines;
 pub use self::meter::percentiles;
@@ -105,9 +106,9 @@ pub enum DaemonError {
     /// Scoring can't be served.
     #[error(transparent)]
     Serve(#[from] crate::serve::ServeError),
-    /// The audit log can't be written.
+    /// A folder of the policy's can't be used.
     #[error(transparent)]
-    Audit(#[from] crate::privacy::AuditError),
+    Privacy(#[from] crate::privacy::FolderError),
     /// The store's settings make no sense.
     #[error(transparent)]
     Store(#[from] crate::ship::ShipError),
@@ -193,15 +194,16 @@ impl Daemon {
         // Beside what else must survive a restart, and so locked by this process.
         let folder = if config.outbox.enabled { Some(config.outbox.folder()?) } else { None };
         let file = |name| StateFile::of(folder.as_deref(), name);
+        let log = policy::log(config, &clock)?;
         let evidence = match &config.evidence {
             Some(settings) => {
-                let notebook = Notebook::of(folder.as_deref());
-                Some(EvidenceLine::start(config, (settings, notebook), &outbox.handle(), &hub, &clock)?)
+                let own =
+                    Own { log: log.as_ref(), uploads: file("uploads.json"), notebook: Notebook::of(folder.as_deref()) };
+                Some(EvidenceLine::start(config, settings, &outbox.handle(), &hub, own, &clock)?)
             }
             None => None,
         };
-        let log = evidence.as_ref().and_then(|line| line.log.clone());
-        let insights = InsightsLine::start(config, folder.clone(), &outbox.handle(), log, &clock)?;
+        let insights = InsightsLine::start(config, folder.clone(), &outbox.handle(), log.clone(), &clock)?;
         let durable = || Durable { outbox: outbox.handle(), backlog_rate: config.outbox.backlog_rate };
         let mqtt = Mqtt::start(&config.mqtt, &config.site, &config.node, Arc::clone(&clock), durable())?;
         let (commander, orders) = command::line(COMMANDS);
@@ -218,6 +220,9 @@ impl Daemon {
             evidence: evidence.as_ref().map(EvidenceLine::handles),
             reviews: evidence.as_ref().and_then(EvidenceLine::reviews),
             insights: insights.as_ref().map(InsightsLine::handle),
+            guard: evidence.as_ref().and_then(|line| line.guard.clone()),
+            to_broker: policy::to_broker(config, log.as_ref()),
+            to_iothub: policy::to_iothub(config, log.as_ref()),
             outbox: outbox.handle(),
             serve: serve.as_ref().map(Serving::desk),
         };
@@ -332,6 +337,7 @@ impl Daemon {
             lines.stop();
             outlet.save_counts();
             outlet.look();
+            outlet.note_messages(true);
         });
         if joined.await.is_err() {
             tracing::error!("A thread failed while stopping.");
@@ -446,7 +452,10 @@ async fn publish_stats(outlet: Arc<Outlet>, mut stopped: watch::Receiver<bool>) 
         if number % COUNTS_EVERY == COUNTS_EVERY - 1 {
             let outlet = Arc::clone(&outlet);
             // The disk may be slow; statistics go on meanwhile.
-            tokio::task::spawn_blocking(move || outlet.save_counts());
+            tokio::task::spawn_blocking(move || {
+                outlet.save_counts();
+                outlet.note_messages(false);
+            });
         }
     }
 }

@@ -24,12 +24,15 @@ use crate::frame::Frame;
 use crate::insights::Look;
 use crate::model::engine::Outcome;
 use crate::outbox::{self, Kind, OutboxHandle};
+use crate::privacy::{Guard, MessageGuard};
 use crate::publish::{IotHubHandle, MqttHandle};
 use crate::scene::Scene;
 use crate::serve::Desk;
 use crate::ship::CourierHandle;
 use crate::state::StateFile;
-use crate::status::{CameraState, CameraStats, CameraStatus, ConfigStatus, HubLink, OutboxStats, STATS_SCHEMA, Stats};
+use crate::status::{
+    CameraState, CameraStats, CameraStatus, ConfigStatus, HubLink, OutboxStats, STATS_SCHEMA, Stats, WithheldStats,
+};
 use crate::web::{Hub, MqttLink, MqttState};
 
 /// Where things go.
@@ -41,6 +44,11 @@ pub(super) struct Outputs {
     pub(super) evidence: Option<(KeeperHandle, CourierHandle)>,
     /// What is said of evidence.
     pub(super) reviews: Option<Reviews>,
+    /// What evidence must pass, where there is a policy.
+    pub(super) guard: Option<Arc<Guard>>,
+    /// What messages must pass on their way to the broker and to the hub.
+    pub(super) to_broker: MessageGuard,
+    pub(super) to_iothub: MessageGuard,
     pub(super) outbox: OutboxHandle,
     /// What scores pictures for others.
     pub(super) serve: Option<Arc<Desk>>,
@@ -180,9 +188,13 @@ impl Outlet {
         if let Some(insights) = &self.outputs.insights {
             insights.scored(&scored.detections);
         }
-        self.outputs.mqtt.detections(Arc::clone(&scored.detections));
-        if let Some(iothub) = &self.outputs.iothub {
-            iothub.detections(&scored.detections);
+        if let Some(detections) = self.outputs.to_broker.detections(&scored.detections) {
+            self.outputs.mqtt.detections(detections);
+        }
+        if let Some(iothub) = &self.outputs.iothub
+            && let Some(detections) = self.outputs.to_iothub.detections(&scored.detections)
+        {
+            iothub.detections(&detections);
         }
         self.happened(camera, &events, &counts);
         drop(scene);
@@ -199,12 +211,16 @@ impl Outlet {
             entry.meter.happened(events.len());
         }
         for event in events {
-            self.outputs.mqtt.event(event);
+            if let Some(event) = self.outputs.to_broker.event(event) {
+                self.outputs.mqtt.event(&event);
+            }
             if let Some(insights) = &self.outputs.insights {
                 insights.happened(event);
             }
-            if let Some(iothub) = &self.outputs.iothub {
-                iothub.event(event);
+            if let Some(iothub) = &self.outputs.iothub
+                && let Some(event) = self.outputs.to_iothub.event(event)
+            {
+                iothub.event(&event);
             }
         }
         self.tell_counts(counts);
@@ -213,8 +229,10 @@ impl Outlet {
     pub(super) fn tell_counts(&self, counts: &[Count]) {
         for count in counts {
             self.counts().note(count);
-            self.outputs.mqtt.count(count);
-            if let Some(iothub) = &self.outputs.iothub {
+            if self.outputs.to_broker.count(count) {
+                self.outputs.mqtt.count(count);
+            }
+            if let Some(iothub) = self.outputs.iothub.as_ref().filter(|_| self.outputs.to_iothub.count(count)) {
                 iothub.count(count);
             }
             self.outputs.hub.count(count);
@@ -359,6 +377,7 @@ impl Outlet {
             evidence_dropped: lost,
             evidence_withheld: evidence.map_or(0, |(keeper, _)| keeper.withheld()),
             evidence_reasons: evidence.map(|(keeper, _)| keeper.reasons()).unwrap_or_default(),
+            withheld: self.outputs.guard.as_deref().map(withheld_stats),
             outbox: outbox_stats(&self.outputs.outbox.status()),
             iothub: self.outputs.iothub.as_ref().map(hub_link),
             config: Some(self.config()),
@@ -385,6 +404,12 @@ impl Outlet {
         }
     }
 
+    /// Notes in the audit log which messages left and which stayed, where that is due, or of all.
+    pub(super) fn note_messages(&self, all: bool) {
+        self.outputs.to_broker.write_tallies(all);
+        self.outputs.to_iothub.write_tallies(all);
+    }
+
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -409,6 +434,11 @@ fn hub_link(iothub: &IotHubHandle) -> HubLink {
         reason: iothub.last_error(),
         dropped: iothub.dropped(),
     }
+}
+
+fn withheld_stats(guard: &Guard) -> WithheldStats {
+    let load = guard.load();
+    WithheldStats { frames: load.frames, bytes: load.bytes, lost: guard.lost() }
 }
 
 fn outbox_stats(status: &outbox::Status) -> OutboxStats {

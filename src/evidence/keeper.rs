@@ -234,18 +234,21 @@ async fn compress(shared: Arc<Shared>, gate: Arc<dyn Gate>) {
         let id = shared.new_id();
         let (gate, here) = (Arc::clone(&gate), Arc::clone(&shared));
         let due = looks.is_now(shared.clock.monotonic());
-        let passed = tokio::task::spawn_blocking(move || {
-            here.write();
-            if due {
-                here.write_looks();
+        let passed = tokio::task::spawn_blocking({
+            let id = id.clone();
+            move || {
+                here.write();
+                if due {
+                    here.write_looks();
+                }
+                gate.pass(&id, &pick)
             }
-            gate.pass(&id, &pick)
         })
         .await;
         let error = match passed {
             Ok(Ok(None)) => {
                 shared.withheld.fetch_add(1, Ordering::Relaxed);
-                tell(asked, &Err("the policy lets nothing of this frame go".to_owned()));
+                tell(asked, &Err(format!("the policy lets nothing of this frame go; it stays here as {id}")));
                 continue;
             }
             Ok(Ok(Some(evidence))) => {

@@ -18,6 +18,17 @@ impl Config {
             None => Ok(self.outbox.folder()?.with_file_name("audit")),
         }
     }
+
+    /// The folder of frames that stay here.
+    ///
+    /// # Errors
+    /// When neither the configuration nor the environment names one.
+    pub fn withheld_folder(&self) -> Result<PathBuf, OutboxError> {
+        match &self.privacy.withheld {
+            Some(path) => Ok(path.clone()),
+            None => Ok(self.outbox.folder()?.with_file_name("withheld")),
+        }
+    }
 }
 
 impl OutboxConfig {

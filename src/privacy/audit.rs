@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::verify::{Broken, Report, verify};
 
+use crate::config::{MessageAllow, MessageKind};
 use crate::detection::microseconds;
 use crate::evidence::{Found, Handling};
 
@@ -63,6 +64,9 @@ pub enum What {
         /// SHA-256 of the picture, where one was let go.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         picture: Option<String>,
+        /// Who asked for it, where it was withheld until somebody did.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        asked_by: Option<String>,
     },
     /// A frame stayed.
     Withheld {
@@ -92,6 +96,29 @@ pub enum What {
         global: Vec<String>,
         /// SHA-256 of it.
         digest: String,
+    },
+    /// Messages of one kind and camera, since this was last said of them.
+    Messages {
+        /// Where they go.
+        destination: String,
+        /// The camera.
+        camera: String,
+        /// What they say.
+        kind: MessageKind,
+        /// The rule that decided; none where none fitted.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        rule: Option<String>,
+        /// What was let go.
+        allow: MessageAllow,
+        /// How many.
+        count: u64,
+    },
+    /// A frame that stayed was removed, since there was no more room.
+    Discarded {
+        /// The evidence's id.
+        id: String,
+        /// Where it would have gone.
+        destination: String,
     },
     /// The log was begun, or gone on with by a process that started.
     Started {

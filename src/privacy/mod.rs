@@ -2,247 +2,69 @@
 //!
 //! Everything fails closed. A frame leaves only if a rule of the policy fits it, the rule allows it, all that the rule
 //! wants unrecognisable was found and made so on the pixels, a second look by the same models finds nothing, and what
-//! was decided is in the audit log, on the disk. Else the frame stays: it never reaches the outbox.
+//! was decided is in the audit log, on the disk. Else the frame stays: it never reaches the outbox. It is
+//! [kept here](withheld) instead, and leaves once what was missing is there, or when somebody asks for it.
 
 pub mod audit;
 mod canvas;
 mod finder;
-mod log;
+mod guard;
+mod messages;
 mod strip;
+pub mod withheld;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use chrono::Local;
-
-use self::audit::What;
-use self::canvas::Canvas;
-use self::finder::{Finder, Finders};
-pub use self::log::AuditLog;
-use self::strip::strip;
+use self::audit::{Audit, What};
+pub use self::guard::{Guard, Leaving};
+pub use self::messages::MessageGuard;
 use crate::clock::Clock;
-use crate::config::{Allow, DeviceChoice, Hours, Method, Name, PrivacyConfig, Redact, RuleConfig};
-use crate::detection::{Object, Rect};
-use crate::evidence::{Encoded, Evidence, EvidenceError, Found, Gate, Handled, Handling, Pick};
-use crate::frame::Image;
 
-/// How often a picture is searched and redacted before it is given up.
-const PASSES: usize = 3;
-/// What is kept around the objects of a crop, as a share of their size.
-const AROUND: f32 = 0.1;
-
-/// The audit log can't be used, so that nothing could leave.
+/// A folder of the policy's can't be used, so that nothing could leave.
 #[derive(Debug, thiserror::Error)]
-#[error("the audit log in {} can't be used: {source}", path.display())]
-pub struct AuditError {
+#[error("{what} in {} can't be used: {source}", path.display())]
+pub struct FolderError {
+    what: &'static str,
     path: PathBuf,
     source: io::Error,
 }
 
-/// Why a frame stays.
-struct Stays {
-    reason: String,
-    found: Found,
+/// The audit log, shared by all that decide. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Log {
+    audit: Arc<Mutex<Audit>>,
+    clock: Arc<dyn Clock>,
 }
 
-impl From<String> for Stays {
-    fn from(reason: String) -> Self {
-        Self { reason, found: Found::default() }
-    }
-}
-
-/// The policy for one destination.
-pub struct Guard {
-    destination: String,
-    rules: Vec<RuleConfig>,
-    masks: BTreeMap<Name, Vec<Vec<[f64; 2]>>>,
-    finders: Mutex<Finders>,
-    log: AuditLog,
-}
-
-impl Guard {
-    /// The policy for the store, which `destination` names in the audit log in `folder`. Models are opened when they
-    /// are first needed, or by [`warm`](Self::warm).
+impl Log {
+    /// Opens the log in a folder.
     ///
     /// # Errors
-    /// When the audit log can't be written.
-    pub fn for_store(
-        config: &PrivacyConfig,
-        destination: &str,
-        folder: &Path,
-        device: DeviceChoice,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, AuditError> {
-        let log = AuditLog::open(config, folder, clock)?;
-        let mut masks = BTreeMap::<Name, Vec<_>>::new();
-        for mask in &config.masks {
-            masks.entry(mask.camera.clone()).or_default().push(mask.points.clone());
-        }
-        let finders = Finders {
-            persons: config.persons.as_ref().map(|finder| Finder::persons(finder, device)),
-            faces: config.faces.as_ref().map(|finder| Finder::faces(finder, device)),
-        };
-        Ok(Self {
-            destination: destination.to_owned(),
-            rules: config.store.clone(),
-            masks,
-            finders: Mutex::new(finders),
-            log,
-        })
+    /// When it can't be written.
+    pub fn open(folder: &Path, max_mib: u64, clock: Arc<dyn Clock>) -> Result<Self, FolderError> {
+        let audit = Audit::open(folder, max_mib.saturating_mul(1 << 20), clock.wall())
+            .map_err(|source| FolderError { what: "the audit log", path: folder.to_owned(), source })?;
+        Ok(Self { audit: Arc::new(Mutex::new(audit)), clock })
     }
 
-    /// Opens the models that the policy needs, and says where one can't run. Takes seconds.
-    pub fn warm(&self) {
-        self.finders.lock().unwrap_or_else(PoisonError::into_inner).warm();
+    /// Writes an entry and returns its hash. None where that can't be.
+    pub fn note(&self, what: What) -> Option<String> {
+        self.lock()
+            .write(what, self.clock.wall())
+            .inspect_err(|error| tracing::error!(%error, "The audit log can't be written: what it is about stays."))
+            .ok()
     }
 
-    /// The first rule that fits a frame.
-    fn rule(&self, pick: &Pick) -> Option<&RuleConfig> {
-        let detections = &*pick.scored.detections;
-        let at = detections.frame.captured_at.with_timezone(&Local).naive_local();
-        self.rules.iter().find(|rule| {
-            let camera = rule.cameras.as_ref().is_none_or(|all| all.iter().any(|name| **name == *detections.camera));
-            let zones = rule.zones.as_ref().is_none_or(|zones| {
-                let mut inside = detections.objects.iter().flat_map(|object| &object.zones);
-                inside.any(|zone| zones.iter().any(|name| **name == **zone))
-            });
-            camera && zones && Hours::any(&rule.hours, at)
-        })
+    fn now(&self) -> Instant {
+        self.clock.monotonic()
     }
 
-    /// What of a frame may leave, made fit for it.
-    fn handle(&self, pick: &Pick) -> Result<(Handling, Option<Encoded>), Stays> {
-        let rule = self.rule(pick).ok_or_else(|| "no rule fits".to_owned())?;
-        let handling = |allow, found: Found| {
-            let method = (found != Found::default()).then_some(rule.method);
-            Handling { rule: rule.name.to_string(), allow, method, found }
-        };
-        let image = &pick.scored.frame.image;
-        let crop = match rule.allow {
-            Allow::Nothing => return Err(format!("rule `{}` lets nothing go", rule.name).into()),
-            Allow::Metadata => return Ok((handling(Allow::Metadata, Found::default()), None)),
-            Allow::Frame => None,
-            Allow::Crop => match around(pick) {
-                Some(rect) => Some(rect),
-                None => return Ok((handling(Allow::Metadata, Found::default()), None)),
-            },
-        };
-        if crop.is_none() && rule.redact.is_empty() {
-            return Ok((handling(Allow::Frame, Found::default()), Some(whole(image)?)));
-        }
-        let (mut canvas, found) = self.redacted(rule, &pick.scored.detections.camera, image)?;
-        let wrong = |reason: &str| Stays { reason: reason.to_owned(), found };
-        let mut part = None;
-        if let Some(rect) = crop {
-            let area = canvas.area(rect, AROUND).ok_or_else(|| wrong("the objects lie outside the picture"))?;
-            part = Some(canvas.fractions(area));
-            canvas.crop(area);
-        }
-        let image = canvas.image().ok_or_else(|| wrong("what is left is no picture"))?;
-        let encoded = Encoded::of(&image).map_err(|reason| wrong(&reason))?;
-        Ok((handling(rule.allow, found), Some(Encoded { crop: part, ..encoded })))
+    fn lock(&self) -> MutexGuard<'_, Audit> {
+        self.audit.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// The picture with all that a rule wants so made unrecognisable. It is searched again until nothing more is found.
-    fn redacted(&self, rule: &RuleConfig, camera: &str, image: &Image) -> Result<(Canvas, Found), Stays> {
-        let (mut canvas, mut found) = (Canvas::of(image), Found::default());
-        if rule.redact.contains(&Redact::Masks) {
-            for points in self.masks.iter().filter(|(name, _)| ***name == *camera).flat_map(|(_, masks)| masks) {
-                canvas.obscure_polygon(points, rule.method);
-                found.masks += 1;
-            }
-        }
-        let mut finders = self.finders.lock().unwrap_or_else(PoisonError::into_inner);
-        for pass in 0..=PASSES {
-            let stays = |reason: String| Stays { reason, found };
-            let picture = canvas.image().ok_or_else(|| stays("it is no picture".to_owned()))?;
-            let persons = search(rule, Redact::Persons, finders.persons.as_mut(), &picture).map_err(stays)?;
-            let faces = search(rule, Redact::Faces, finders.faces.as_mut(), &picture).map_err(stays)?;
-            if persons.is_empty() && faces.is_empty() {
-                return Ok((canvas, found));
-            }
-            // What is still found where it was redacted is made black.
-            let method = if pass == 0 { rule.method } else { Method::Fill };
-            found.persons += u32::try_from(persons.len()).unwrap_or(u32::MAX);
-            found.faces += u32::try_from(faces.len()).unwrap_or(u32::MAX);
-            for (rect, margin) in persons.into_iter().chain(faces) {
-                if let Some(area) = canvas.area(rect, margin) {
-                    canvas.obscure(area, method);
-                }
-            }
-        }
-        Err(Stays { reason: format!("persons or faces are still found after it was redacted {PASSES} times"), found })
-    }
-
-    /// The audit log, for others whose decisions belong into it.
-    #[must_use]
-    pub fn log(&self) -> AuditLog {
-        self.log.clone()
-    }
-}
-
-impl Gate for Guard {
-    fn pass(&self, id: &str, pick: &Pick) -> Result<Option<Evidence>, EvidenceError> {
-        let (id_of, camera) = (id.to_owned(), pick.scored.detections.camera.clone());
-        let destination = self.destination.clone();
-        match self.handle(pick) {
-            Ok((handling, picture)) => {
-                let digest = picture.as_ref().map(Encoded::sha256);
-                let noted = handling.clone();
-                let what = What::Released { id: id_of, camera, destination, handling: noted, picture: digest };
-                let Some(audit) = self.log.note(what) else { return Ok(None) };
-                Evidence::assemble(id, pick, picture, Some(Handled { handling, audit })).map(Some)
-            }
-            Err(Stays { reason, found }) => {
-                tracing::debug!(id, camera, reason, "A frame stays.");
-                self.log.note(What::Withheld { id: id_of, camera, destination, reason, found });
-                Ok(None)
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Guard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("destination", &self.destination).finish_non_exhaustive()
-    }
-}
-
-/// Where a rule wants something unrecognisable, with the margin around it.
-fn search(
-    rule: &RuleConfig,
-    what: Redact,
-    finder: Option<&mut Finder>,
-    picture: &Image,
-) -> Result<Vec<(Rect, f32)>, String> {
-    if !rule.redact.contains(&what) {
-        return Ok(Vec::new());
-    }
-    let finder = finder.ok_or_else(|| "there is no model for what is to be redacted".to_owned())?;
-    let margin = finder.margin();
-    Ok(finder.find(picture)?.into_iter().map(|rect| (rect, margin)).collect())
-}
-
-/// A whole picture without what a camera wrote beside it.
-fn whole(image: &Image) -> Result<Encoded, String> {
-    match image.jpeg().and_then(|original| strip(original)) {
-        Some(jpeg) => Ok(Encoded { jpeg: jpeg.into(), size: (image.width(), image.height()), crop: None }),
-        None => Encoded::of(image),
-    }
-}
-
-/// The smallest rectangle around the objects that a frame was kept for, or around all where its reason names none.
-fn around(pick: &Pick) -> Option<Rect> {
-    let label = pick.reason.label();
-    let objects = pick.scored.detections.objects.iter();
-    let wanted = objects.filter(|object: &&Object| label.is_none_or(|label| *object.label == *label));
-    wanted.map(|object| object.rect).reduce(|a, b| {
-        let (x, y) = (a.x.min(b.x), a.y.min(b.y));
-        Rect { x, y, w: (a.x + a.w).max(b.x + b.w) - x, h: (a.y + a.h).max(b.y + b.h) - y }
-    })
 }
 
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! What leaves, and what stays.
 
 mod people;
-
-use std::sync::Arc;
+mod stay;
 
 use bytes::Bytes;
 
 use super::audit::verify;
 use super::*;
 use crate::clock::ManualClock;
-use crate::config::{FinderConfig, MaskConfig};
-use crate::detection::Detections;
-use crate::evidence::{Reason, Record, scored};
-use crate::frame::{Frame, PixelFormat};
+use crate::config::{Allow, DeviceChoice, FinderConfig, MaskConfig, Method, Name, PrivacyConfig, RuleConfig};
+use crate::detection::{Detections, Rect};
+use crate::evidence::{Encoded, Found, Gate, Pick, Reason, Record, scored};
+use crate::frame::{Frame, Image, PixelFormat};
 
 /// A rule that lets something go, as written.
 fn rule(text: &str) -> RuleConfig {
@@ -21,9 +20,17 @@ fn rule(text: &str) -> RuleConfig {
 
 fn guard(config: &PrivacyConfig) -> (Guard, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
-    let clock = Arc::new(ManualClock::new(chrono::DateTime::UNIX_EPOCH));
-    let guard = Guard::for_store(config, "az://c", folder.path(), DeviceChoice::Cpu, clock).expect("opened");
-    (guard, folder)
+    (guard_in(config, folder.path(), &clock()), folder)
+}
+
+fn clock() -> ManualClock {
+    ManualClock::new(chrono::DateTime::UNIX_EPOCH)
+}
+
+/// With its log in a folder, and what stays in `withheld` in it.
+fn guard_in(config: &PrivacyConfig, folder: &Path, clock: &ManualClock) -> Guard {
+    let log = Log::open(folder, config.audit_mib, Arc::new(clock.clone())).expect("opened");
+    Guard::for_store(config, "az://c", log, &folder.join("withheld"), DeviceChoice::Cpu).expect("opened")
 }
 
 fn policy(rules: &[&str]) -> PrivacyConfig {
@@ -212,7 +219,7 @@ fn a_model_without_the_label_lets_nothing_go() {
 fn without_the_audit_log_nothing_leaves() {
     let (guard, folder) = guard(&policy(&["allow = \"frame\""]));
     assert!(pass(&guard, &pick(None)).is_some());
-    guard.log.audit.lock().expect("no panic").fill_the_disk();
+    guard.fill_the_disk();
     assert!(pass(&guard, &pick(None)).is_none());
     assert_eq!(verify(folder.path(), &[]).expect("whole").released, 1);
 }
@@ -220,7 +227,11 @@ fn without_the_audit_log_nothing_leaves() {
 #[test]
 fn a_log_that_can_not_be_begun_is_told() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let clock = Arc::new(ManualClock::new(chrono::DateTime::UNIX_EPOCH));
-    let error = Guard::for_store(&policy(&[]), "az://c", file.path(), DeviceChoice::Cpu, clock).expect_err("a file");
+    let error = Log::open(file.path(), 1, Arc::new(clock())).expect_err("a file");
     assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = Log::open(folder.path(), 1, Arc::new(clock())).expect("opened");
+    let error =
+        Guard::for_store(&policy(&[]), "az://c", log, file.path(), DeviceChoice::Cpu).expect_err("a file").to_string();
+    assert!(error.contains(&file.path().display().to_string()) && error.contains("withheld"), "{error}");
 }

@@ -133,6 +133,7 @@ fn stats(camera: &str, objects: &[(&str, u64)]) -> Stats {
         evidence_kept: 4,
         evidence_withheld: 0,
         evidence_reasons: std::collections::BTreeMap::new(),
+        withheld: None,
         evidence_dropped: 5,
         outbox: OutboxStats::default(),
         iothub: None,

@@ -29,12 +29,20 @@ pub(super) fn check(config: &Config, wrong: Wrong<'_>) {
     if let Some(path) = privacy.audit.as_deref().filter(|path| path.is_file()) {
         wrong(&["privacy", "audit"], format!("{} is a file: the audit log is a folder", path.display()));
     }
+    if privacy.withheld_mib > MAX_AUDIT_MIB {
+        wrong(&["privacy", "withheld_mib"], format!("`withheld_mib` is at most {MAX_AUDIT_MIB}; 0 keeps none"));
+    }
+    if let Some(path) = privacy.withheld.as_deref().filter(|path| path.is_file()) {
+        let message = format!("{} is a file: withheld frames are kept in a folder", path.display());
+        wrong(&["privacy", "withheld"], message);
+    }
     for (key, finder) in [("persons", &privacy.persons), ("faces", &privacy.faces)] {
         if let Some(finder) = finder {
             check_finder(finder, &mut |entry, message| wrong(&["privacy", key, entry], message));
         }
     }
     check_masks(config, wrong);
+    check_messages(config, wrong);
     if privacy.store.len() > MAX_RULES {
         wrong(&["privacy", "store"], format!("there are at most {MAX_RULES} rules"));
     }
@@ -52,6 +60,67 @@ pub(super) fn check(config: &Config, wrong: Wrong<'_>) {
         let message = "this store is elsewhere, and nothing says what may leave for it: add a table \
                        [[privacy.store]] with a `name` and `allow = \"frame\"`, \"crop\" or \"metadata\"";
         wrong(&["evidence", "store"], message.to_owned());
+    }
+}
+
+/// What may leave by MQTT.
+fn check_messages(config: &Config, wrong: Wrong<'_>) {
+    let privacy = &config.privacy;
+    for (table, rules) in [("mqtt", &privacy.mqtt), ("iothub", &privacy.iothub)] {
+        if rules.len() > MAX_RULES {
+            wrong(&["privacy", table], format!("there are at most {MAX_RULES} rules"));
+        }
+        let mut names = BTreeSet::new();
+        for (i, rule) in rules.iter().enumerate() {
+            let at = i.to_string();
+            let mut wrong = |key: &str, message: String| wrong(&["privacy", table, &at, key], message);
+            if !names.insert(&rule.name) {
+                wrong(
+                    "name",
+                    format!("there is another rule `{}`: the audit log could not tell them apart", rule.name),
+                );
+            }
+            if rule.messages.as_ref().is_some_and(Vec::is_empty) {
+                wrong(
+                    "messages",
+                    "`messages` is empty, so that the rule holds for none: leave it out for all".to_owned(),
+                );
+            }
+            check_places(config, rule.cameras.as_deref(), rule.zones.as_deref(), true, &mut wrong);
+        }
+    }
+    if config.mqtt.off_site && privacy.mqtt.is_empty() {
+        let message = "this broker is elsewhere, and nothing says what may leave for it: add a table [[privacy.mqtt]] \
+                       with a `name` and `allow = \"all\"`, \"labels\" or \"nothing\"";
+        wrong(&["mqtt", "off_site"], message.to_owned());
+    }
+    if config.iothub.is_none() && !privacy.iothub.is_empty() {
+        let message = "there is no [iothub] that these rules could be for: leave them out, or add it";
+        wrong(&["privacy", "iothub"], message.to_owned());
+    }
+}
+
+/// The cameras and zones that a rule names. Counts are also of lines.
+fn check_places(
+    config: &Config,
+    cameras: Option<&[Name]>,
+    zones: Option<&[Name]>,
+    lines: bool,
+    wrong: &mut dyn FnMut(&str, String),
+) {
+    for camera in cameras.into_iter().flatten() {
+        if let Some(message) = unknown("camera", camera, config.cameras.keys()) {
+            wrong("cameras", message);
+        }
+    }
+    let covered = || config.cameras.iter().filter(|(name, _)| cameras.is_none_or(|all| all.contains(name)));
+    for zone in zones.into_iter().flatten() {
+        let zones = covered().flat_map(|(_, camera)| camera.zones.iter().map(|zone| &zone.name));
+        let of_lines = covered().flat_map(|(_, camera)| camera.lines.iter().map(|line| &line.name));
+        let known = zones.chain(of_lines.filter(|_| lines));
+        if let Some(message) = unknown("zone", zone, known) {
+            wrong("zones", message);
+        }
     }
 }
 
@@ -103,18 +172,11 @@ fn check_masks(config: &Config, wrong: Wrong<'_>) {
 
 fn check_rule(config: &Config, rule: &RuleConfig, wrong: &mut dyn FnMut(&str, String)) {
     let privacy = &config.privacy;
-    for camera in rule.cameras.iter().flatten() {
-        if let Some(message) = unknown("camera", camera, config.cameras.keys()) {
-            wrong("cameras", message);
-        }
-    }
+    check_places(config, rule.cameras.as_deref(), rule.zones.as_deref(), false, wrong);
     let covers = |name: &Name| rule.cameras.as_ref().is_none_or(|all| all.contains(name));
     let covered = || config.cameras.iter().filter(|(name, _)| covers(name));
-    for zone in rule.zones.iter().flatten() {
-        let zones = covered().flat_map(|(_, camera)| camera.zones.iter().map(|zone| &zone.name));
-        if let Some(message) = unknown("zone", zone, zones) {
-            wrong("zones", message);
-        }
+    if rule.on_request && rule.allow == Allow::Nothing {
+        wrong("on_request", "this rule lets nothing go, whoever asks: say in `allow` what may leave then".to_owned());
     }
     if rule.redact.is_empty() {
         return;

@@ -7,7 +7,7 @@ use super::{only, parse};
 const REFERENCE: &str = include_str!("../../../docs/reference/config.md");
 const EXAMPLE: &str = include_str!("../../../packaging/ocellus.toml");
 /// The tables of the file, with what must be in them.
-const TABLES: [(&str, &str); 25] = [
+const TABLES: [(&str, &str); 27] = [
     ("", ""),
     ("mqtt", ""),
     ("iothub", ""),
@@ -32,6 +32,8 @@ const TABLES: [(&str, &str); 25] = [
     ("privacy.store", "name = \"r\"\nallow = \"metadata\"\n"),
     ("review", ""),
     ("review.people", "name = \"ann\"\ntoken_file = \"/\"\n"),
+    ("privacy.mqtt", "name = \"r\"\nallow = \"labels\"\n"),
+    ("privacy.iothub", "name = \"r\"\nallow = \"labels\"\n"),
     ("outbox", ""),
 ];
 
@@ -45,7 +47,7 @@ fn header(table: &str) -> String {
         "serve" => "[models.NAME]\npath = \"/\"\n[serve]\n".to_owned(),
         "evidence.ship" => "[evidence]\nstore = \"az://c\"\n[evidence.ship]\n".to_owned(),
         "review.people" => "[[review.people]]\n".to_owned(),
-        "privacy.masks" | "privacy.store" => format!("{CAMERA}[[{table}]]\n"),
+        "privacy.masks" | "privacy.store" | "privacy.mqtt" | "privacy.iothub" => format!("{CAMERA}[[{table}]]\n"),
         "cameras.NAME.zones" | "cameras.NAME.lines" => format!("{CAMERA}[[{table}]]\n"),
         _ if table.starts_with("cameras.NAME.") => format!("{CAMERA}[{table}]\n"),
         _ => format!("[{table}]\n"),
@@ -92,7 +94,7 @@ fn the_reference_has_every_key_and_no_other() {
             "evidence" => &["node", "ship"],
             "insights" => &["ship"],
             "review" => &["people"],
-            "privacy" => &["persons", "faces", "masks", "store"],
+            "privacy" => &["persons", "faces", "masks", "store", "mqtt", "iothub"],
             "cameras.NAME" => &["trust"],
             "iothub" => &["dps"],
             _ => &[],

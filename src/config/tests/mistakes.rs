@@ -360,6 +360,7 @@ fn what_may_leave_must_make_sense() {
     let (folder, good) = good();
     let model = folder.path().join("m.onnx");
     let rule = |rest: &str| format!("{good}[[privacy.store]]\nname = \"r\"\n{rest}");
+    let message = |rest: &str| format!("{good}[[privacy.mqtt]]\nname = \"r\"\n{rest}");
     let faces = format!("{good}[privacy.faces]\npath = {model:?}\n");
     let mask = |points: &str| format!("{good}[[privacy.masks]]\ncamera = \"line3\"\npoints = {points}\n");
     for (text, wanted) in [
@@ -399,6 +400,24 @@ fn what_may_leave_must_make_sense() {
         ),
         (format!("{good}[privacy]\naudit_mib = 0\n"), "6: `audit_mib` is from 1 to "),
         (format!("{good}[privacy]\naudit = {model:?}\n"), "6: "),
+        (format!("{good}[privacy]\nwithheld = {model:?}\n"), "6: "),
+        (format!("{good}[privacy]\nwithheld_mib = 9999999999\n"), "6: `withheld_mib` is at most "),
+        (message("allow = \"frame\"\n"), "7: unknown value `frame`. Valid values here: `all`, `labels`, `nothing`"),
+        (message("allow = \"all\"\ncameras = [\"line4\"]\n"), "8: there is no camera `line4`: did you mean `line3`?"),
+        (message("allow = \"all\"\nzones = [\"door\"]\n"), "8: there is no zone `door`"),
+        (message("allow = \"all\"\nhours = [\"6-18\"]\n"), "8: `6-18` are no hours"),
+        (message("allow = \"all\"\nmessages = []\n"), "8: `messages` is empty"),
+        (message("allow = \"all\"\nmessages = [\"event\"]\n"), "8: unknown value `event`: did you mean `events`?"),
+        (
+            message("allow = \"all\"\n[[privacy.mqtt]]\nname = \"r\"\nallow = \"nothing\"\n"),
+            "9: there is another rule `r`",
+        ),
+        (format!("{good}[mqtt]\noff_site = true\n"), "6: this broker is elsewhere, and nothing says what may leave"),
+        (
+            format!("{good}[[privacy.iothub]]\nname = \"r\"\nallow = \"all\"\n"),
+            "5: there is no [iothub] that these rules could be for",
+        ),
+        (rule("allow = \"nothing\"\non_request = true\n"), "8: this rule lets nothing go, whoever asks"),
         (format!("{good}[evidence]\nstore = \"s3://bucket/x\"\n"), "6: this store is elsewhere, and nothing says"),
     ] {
         let message = only(&text);
@@ -415,6 +434,8 @@ fn the_way_to_a_store_must_make_sense() {
         ("s3://bucket", "queue = \"frames\"", "4: `queue` is for stores in Azure"),
         ("/tmp", "max_kib_s = 3", "4: `max_kib_s` is for stores that are elsewhere"),
         ("az://c", "max_kib_s = 0", "4: `max_kib_s` is at least 1"),
+        ("az://c", "block_kib = 63", "4: `block_kib` is from 64 to 102400"),
+        ("az://c", "single_kib = 0", "4: `single_kib` is from 64 to 102400"),
         ("az://c", "api_version = \"2019\"", "4: `api_version` is a date, like \"2019-07-07\""),
         ("az://c", "api_version = \"2019-13-01\"", "4: `api_version` is a date"),
         ("az://c", "ca_file = \"/no/ca.pem\"", "4: there is no file /no/ca.pem"),

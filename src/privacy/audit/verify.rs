@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{NONE, What, files, read};
+use crate::config::MessageAllow;
 
 /// The longest line that is read: longer ones are no entries.
 const LINE: u64 = 1 << 20;
@@ -25,10 +26,16 @@ pub struct Report {
     pub head: String,
     /// Frames that were let go, in whole or in part.
     pub released: u64,
-    /// Frames that stayed.
+    /// Frames that stayed, each time that this was found.
     pub withheld: u64,
     /// Files of insights that were let go.
     pub told: u64,
+    /// Frames that stayed and were lost, since there was no more room.
+    pub discarded: u64,
+    /// Messages that were let go, in whole or in part.
+    pub messages: u64,
+    /// Messages that stayed.
+    pub messages_withheld: u64,
     /// Hashes that were asked for and are in it.
     pub holds: Vec<String>,
 }
@@ -116,6 +123,9 @@ impl<'a> Chain<'a> {
             released: 0,
             withheld: 0,
             told: 0,
+            discarded: 0,
+            messages: 0,
+            messages_withheld: 0,
             holds: Vec::new(),
         };
         Self { wanted, report, forgotten: 0 }
@@ -147,6 +157,9 @@ impl<'a> Chain<'a> {
             What::Released { .. } => self.report.released += 1,
             What::Withheld { .. } => self.report.withheld += 1,
             What::Told { .. } => self.report.told += 1,
+            What::Discarded { .. } => self.report.discarded += 1,
+            What::Messages { allow: MessageAllow::Nothing, count, .. } => self.report.messages_withheld += count,
+            What::Messages { count, .. } => self.report.messages += count,
             What::Forgotten { through } => self.forgotten = self.forgotten.max(*through),
             What::Started { damage: Some(damage) } => return Err(format!("when the log was gone on with, {damage}")),
             What::Started { damage: None } => {}

@@ -118,6 +118,7 @@ pub(in crate::publish) fn stats(uptime_s: u64) -> Stats {
         evidence_kept: 0,
         evidence_withheld: 0,
         evidence_reasons: std::collections::BTreeMap::new(),
+        withheld: None,
         evidence_dropped: 0,
         outbox: OutboxStats::default(),
         iothub: None,
