@@ -1,9 +1,9 @@
 //! What was kept of a camera, by what it looks like: whether a frame is unlike all of it, or the same again.
 //!
-//! Vectors are the model's embeddings where it gives any, else [`layout`]s. Few are remembered: where there are too many,
-//! the older one of the two that are most alike goes, so that those that stay cover what there was. From which distance
-//! on a frame is new changes: each one that is kept raises it, and time lowers it, so fast that about half of what may be
-//! kept is kept for being new; below a floor it never falls, so that nothing new means none.
+//! Vectors are the model's embeddings where it gives any, else layouts of their pictures. Few are remembered: where
+//! there are too many, the older one of the two that are most alike goes, so that those that stay cover what there was.
+//! From which distance on a frame is new changes: each one that is kept raises it, and time lowers it, so fast that about
+//! half of what may be kept is kept for being new; below a floor it never falls, so that nothing new means none.
 
 use std::collections::VecDeque;
 

@@ -55,7 +55,7 @@ pub struct Selector {
     /// What was read of cameras that have shown nothing yet.
     before: (BTreeMap<String, Census>, Looks),
     counts: BTreeMap<&'static str, ReasonStats>,
-    /// Whether something was kept since [`unsaved`](Self::unsaved) gave what to write.
+    /// Whether something was kept since `unsaved` gave what to write.
     changed: bool,
 }
 
