@@ -85,11 +85,12 @@ pub(super) fn azure(
             })
         }
     };
-    let blocks = Some(Blocks::azure(Arc::clone(&store) as Arc<dyn MultipartStore>, way));
+    // What the client itself signs can't be changed on the way, and it would not make a blob of blocks once.
+    let blocks = way.version().map(|_| Blocks::azure(Arc::clone(&store) as Arc<dyn MultipartStore>, way));
     Ok(Store { store, base, name, typed: true, blocks, queue })
 }
 
-/// What requests go through. The account's key signs what is changed in them on the way.
+/// What requests go through. The account's key signs the version, so that another version needs another signature.
 fn connector(
     store: &str,
     way: &ShipConfig,
@@ -102,7 +103,7 @@ fn connector(
     let key = builder.get_config_value(&AzureConfigKey::AccessKey);
     let signer = match (&way.sas_file, key) {
         (Some(file), _) => Signer::Sas { account: account.to_owned(), file: file.clone() },
-        (None, Some(key)) => Signer::Key { account: account.to_owned(), key },
+        (None, Some(key)) if version.is_some() => Signer::Key { account: account.to_owned(), key },
         _ => Signer::Client,
     };
     if account.is_empty() && !matches!(signer, Signer::Client) {
