@@ -38,6 +38,9 @@ INSERT INTO meta VALUES (0, '', '');
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
+/// What a span holds: sums by key, and what happened.
+pub type Held = (Vec<(Key, Sums)>, Vec<Occurrence>);
+
 /// Why the ledger can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the ledger of insights {} can't be used: {source}", path.display())]
@@ -208,7 +211,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk gives nothing, or what it gives is none of ours.
-    pub fn read(&self, part: &Part) -> Result<(Vec<(Key, Sums)>, Vec<Occurrence>), LedgerError> {
+    pub fn read(&self, part: &Part) -> Result<Held, LedgerError> {
         let read = || {
             let mut statement = self.database.prepare("SELECT key, sums FROM sums WHERE part = ?1 ORDER BY key")?;
             let sums = statement.query_map([part.number], |row| {
