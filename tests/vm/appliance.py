@@ -180,7 +180,9 @@ class Delivery(unittest.TestCase):
                 CONFIG.write_text(HEAD)
                 run("systemctl", "start", "ocellus")
                 until("the last one", lambda: self.waiting() == 0, journal)
-                came = [json.loads(line)["id"] for line in pathlib.Path("/run/events").read_text().splitlines()[1:]]
+                # What the broker has acknowledged reaches its subscriber a moment later.
+                until("the subscriber", lambda: len(self.came()) >= len(wanted))
+                came = self.came()
         finally:
             for process in (subscriber, broker):
                 if process:
@@ -189,6 +191,11 @@ class Delivery(unittest.TestCase):
         self.assertEqual(set(came), wanted)
         self.assertEqual(len(came), len(set(came)))
         self.assertLessEqual(kept_before(), set(came))
+
+    @staticmethod
+    def came():
+        """The ids that the subscriber got, behind the line that says that it is there."""
+        return [json.loads(line)["id"] for line in pathlib.Path("/run/events").read_text().split("\n")[1:-1]]
 
     @staticmethod
     def waiting():
