@@ -41,7 +41,8 @@ fn awaiting(port: u16, count: usize) -> Vec<String> {
 
 /// The verdicts in a folder, by their ids.
 fn stored(store: &Path) -> BTreeMap<String, Value> {
-    let verdicts = files(store).into_iter().filter(|path| path.to_string_lossy().contains(".verdict-"));
+    let is_verdict = |name: &str| name.contains(".verdict-") && name.ends_with(".json");
+    let verdicts = files(store).into_iter().filter(|path| is_verdict(&path.to_string_lossy()));
     let read = verdicts.map(|path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap());
     let mut all = BTreeMap::new();
     for verdict in read {
