@@ -334,6 +334,8 @@ impl Daemon {
         // Threads are joined off the runtime, which must go on carrying what they still publish.
         stats.abort();
         let joined = tokio::task::spawn_blocking(move || {
+            // Before the cameras are off: they were not until now.
+            outlet.look();
             lines.stop();
             outlet.save_counts();
             outlet.look();

@@ -2,7 +2,7 @@
 //! `Encodings.md`, `parquet.thrift`).
 //!
 //! The `parquet` crate does much more. It asks for a feature of `ahash` that no other crate here does, and `burn` is built
-//! on that one; what files of sums need is these few hundred lines, and Spark reads them in a test.
+//! on that one; what files of sums need is these few hundred lines.
 
 mod thrift;
 

@@ -14,6 +14,7 @@ mod evidence;
 mod guide;
 mod heads;
 mod helm;
+mod insights;
 mod iothub;
 mod onnx;
 mod outbox;
