@@ -138,6 +138,7 @@ class Image(unittest.TestCase):
         self.until("frames", container, lambda: '"scored":' in self.asks(container, "'GET /api/state HTTP/1.0'"))
         pid = json.loads(podman("inspect", container).stdout)[0]["State"]["Pid"]
         holder = hold(pid, "model-parts")
+        self.addCleanup(holder.stdout.close)
         self.addCleanup(holder.wait)
         self.addCleanup(holder.kill)
         healthy = "'GET /healthz HTTP/1.0'"
