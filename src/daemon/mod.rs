@@ -14,6 +14,7 @@ mod control;
 mod counts;
 mod diagnosis;
 mod entry;
+mod error;
 mod evidence;
 mod insights;
 mod lines;
@@ -42,6 +43,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::counts::Counts;
+pub use self::error::DaemonError;
 use self::evidence::{EvidenceLine, Own};
 use self::insights::InsightsLine;
 use self::lines::Lines;
@@ -54,11 +56,10 @@ use self::serving::Serving;
 use self::standing::Standing;
 use crate::clock::{Clock, SystemClock};
 use crate::command::{self, Book, Commander, Orders};
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, Loaded};
 use crate::evidence::Notebook;
-use crate::model::engine::EngineError;
 use crate::outbox::{Destination, Outbox, OutboxHandle};
-use crate::publish::{Durable, IotHub, IotHubError, Mqtt, MqttError};
+use crate::publish::{Durable, IotHub, Mqtt};
 use crate::state::StateFile;
 use crate::web::{Hub, NodeInfo, Web};
 
@@ -72,50 +73,6 @@ const FLUSH: Duration = Duration::from_secs(5);
 const COUNTS_EVERY: u32 = 5;
 /// Commands that may wait.
 const COMMANDS: usize = 64;
-
-/// Why the daemon does not start. Once it runs, it goes on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DaemonError {
-    /// A model can't be opened.
-    #[error(transparent)]
-    Model(#[from] EngineError),
-    /// The configuration names what a model doesn't have.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A camera's source makes no sense.
-    #[error("camera {camera}: {reason}")]
-    Camera {
-        /// The camera's name.
-        camera: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The page can't be served.
-    #[error(transparent)]
-    Web(#[from] crate::web::WebError),
-    /// The broker's settings make no sense.
-    #[error(transparent)]
-    Mqtt(#[from] MqttError),
-    /// The hub's settings make no sense.
-    #[error(transparent)]
-    IotHub(#[from] IotHubError),
-    /// There is no outbox.
-    #[error(transparent)]
-    Outbox(#[from] crate::outbox::OutboxError),
-    /// Scoring can't be served.
-    #[error(transparent)]
-    Serve(#[from] crate::serve::ServeError),
-    /// A folder of the policy's can't be used.
-    #[error(transparent)]
-    Privacy(#[from] crate::privacy::FolderError),
-    /// The store's settings make no sense.
-    #[error(transparent)]
-    Store(#[from] crate::ship::ShipError),
-    /// A thread can't be started.
-    #[error("a thread can't be started: {0}")]
-    Thread(std::io::Error),
-}
 
 /// A running daemon.
 pub struct Daemon {

@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits: every output takes what it is given at once, or drops and counts it.
 
+mod statistics;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -13,7 +15,6 @@ use super::entry::CameraEntry;
 use super::insights::InsightsHandle;
 use super::scenes::SharedScene;
 use super::standing::Standing;
-use super::summary::summary;
 use crate::camera::mailbox::Mailbox;
 use crate::clock::Clock;
 use crate::config::Name;
@@ -21,19 +22,16 @@ use crate::detection::{Detections, FrameRef, Latency, ModelRef, SCHEMA, Scored};
 use crate::event::{Count, Event};
 use crate::evidence::{KeeperHandle, Reviews};
 use crate::frame::Frame;
-use crate::insights::Look;
 use crate::model::engine::Outcome;
-use crate::outbox::{self, Kind, OutboxHandle};
+use crate::outbox::OutboxHandle;
 use crate::privacy::{Guard, MessageGuard};
 use crate::publish::{IotHubHandle, MqttHandle};
 use crate::scene::Scene;
 use crate::serve::Desk;
 use crate::ship::CourierHandle;
 use crate::state::StateFile;
-use crate::status::{
-    CameraState, CameraStats, CameraStatus, ConfigStatus, HubLink, OutboxStats, STATS_SCHEMA, Stats, WithheldStats,
-};
-use crate::web::{Hub, MqttLink, MqttState};
+use crate::status::{CameraState, CameraStatus, ConfigStatus, Stats};
+use crate::web::Hub;
 
 /// Where things go.
 pub(super) struct Outputs {
@@ -337,62 +335,6 @@ impl Outlet {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts for the fleet how the cameras are.
-    pub(super) fn look(&self) {
-        let Some(insights) = &self.outputs.insights else { return };
-        let cameras = self.lock();
-        let looks = cameras.iter().map(|(name, entry)| Look {
-            camera: name,
-            state: entry.published.as_ref().map_or(CameraState::Connecting, |status| status.state),
-            dropped: entry.mailbox.dropped(),
-        });
-        insights.look(self.clock.wall(), self.clock.monotonic(), looks);
-    }
-
-    /// Publishes how everything is, and says it in a line.
-    pub(super) fn publish_stats(&self) -> String {
-        self.look();
-        let now = self.clock.monotonic();
-        let mut cameras = BTreeMap::new();
-        let mut states = Vec::new();
-        for (name, entry) in self.lock().iter_mut() {
-            let (captured, dropped) = (entry.mailbox.captured(), entry.mailbox.dropped());
-            let (unchanged, trust) = (entry.mailbox.unchanged(), entry.mailbox.trust());
-            let rates = entry.meter.read(now, captured, dropped);
-            states.push(entry.published.as_ref().map_or(CameraState::Connecting, |status| status.state));
-            let verdicts = self.outputs.reviews.as_ref().map(|reviews| reviews.tallies(name)).unwrap_or_default();
-            cameras.insert(name.to_string(), CameraStats { unchanged, trust, verdicts, ..rates });
-        }
-        let evidence = self.outputs.evidence.as_ref();
-        let (kept, lost) =
-            evidence.map_or((0, 0), |(keeper, courier)| (courier.kept(), keeper.dropped() + courier.dropped()));
-        let stats = Stats {
-            schema: STATS_SCHEMA.to_owned(),
-            at: self.clock.wall(),
-            uptime_s: now.saturating_duration_since(self.started).as_secs(),
-            device: self.device(),
-            cameras,
-            mqtt_dropped: self.outputs.mqtt.dropped(),
-            evidence_kept: kept,
-            evidence_dropped: lost,
-            evidence_withheld: evidence.map_or(0, |(keeper, _)| keeper.withheld()),
-            evidence_reasons: evidence.map(|(keeper, _)| keeper.reasons()).unwrap_or_default(),
-            withheld: self.outputs.guard.as_deref().map(withheld_stats),
-            outbox: outbox_stats(&self.outputs.outbox.status()),
-            iothub: self.outputs.iothub.as_ref().map(hub_link),
-            config: Some(self.config()),
-        };
-        self.outputs.hub.mqtt(mqtt_link(&self.outputs.mqtt));
-        self.outputs.mqtt.stats(&stats);
-        if let Some(iothub) = &self.outputs.iothub {
-            iothub.stats(&stats);
-        }
-        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = Some(stats.clone());
-        let summary = summary(&states, &stats, self.outputs.mqtt.connected());
-        self.outputs.hub.stats(stats);
-        summary
-    }
-
     /// Writes the running counts to the disk, where they changed.
     pub(super) fn save_counts(&self) {
         let file = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -416,39 +358,5 @@ impl Outlet {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, CameraEntry>> {
         self.cameras.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn mqtt_link(mqtt: &MqttHandle) -> MqttLink {
-    if !mqtt.is_enabled() {
-        return MqttLink::default();
-    }
-    let state = if mqtt.connected() { MqttState::Connected } else { MqttState::Connecting };
-    MqttLink { state, broker: mqtt.broker().to_owned(), reason: mqtt.last_error().unwrap_or_default() }
-}
-
-fn hub_link(iothub: &IotHubHandle) -> HubLink {
-    HubLink {
-        hub: iothub.hub().to_owned(),
-        connected: iothub.connected(),
-        reason: iothub.last_error(),
-        dropped: iothub.dropped(),
-    }
-}
-
-fn withheld_stats(guard: &Guard) -> WithheldStats {
-    let load = guard.load();
-    WithheldStats { frames: load.frames, bytes: load.bytes, lost: guard.lost() }
-}
-
-fn outbox_stats(status: &outbox::Status) -> OutboxStats {
-    OutboxStats {
-        events: status.loads.of(Kind::Event).items,
-        evidence: status.loads.of(Kind::Evidence).items,
-        bytes: status.loads.total().bytes,
-        in_memory: status.in_memory,
-        oldest_at: status.oldest_at,
-        dropped: status.dropped + status.evicted,
-        trouble: status.trouble.clone(),
     }
 }
