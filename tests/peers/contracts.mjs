@@ -28,7 +28,8 @@ const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, validat
 formats(ajv);
 for (const format of ["float", "double", "uint", "uint8", "uint32", "uint64"]) ajv.addFormat(format, true);
 const schemas = {};
-for (const file of readdirSync(join(reference, "schemas"))) {
+// Beside the messages' schemas, which have a version, lies that of the configuration.
+for (const file of readdirSync(join(reference, "schemas")).filter((file) => /-\d+\.json$/.test(file))) {
   const schema = JSON.parse(readFileSync(join(reference, "schemas", file), "utf8"));
   try {
     schemas[schema.properties.schema.const] = ajv.compile(schema);
