@@ -39,6 +39,8 @@ impl Node {
     pub fn start(&self) -> Running {
         let mut running = Running::start(ocellus().args(["run", "--config"]).arg(self.path("ocellus.toml")));
         running.wait_for_line("Connected to the MQTT broker");
+        // Statistics come once it is wholly there, and behind its subscription to commands.
+        self.listen("stats").wait_for("/stats", |message| !message.retained);
         running
     }
 

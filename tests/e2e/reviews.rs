@@ -96,6 +96,8 @@ fn a_verdict_that_was_answered_is_in_the_store_once_whatever_was_killed() {
     }
     let running = start(&config(folder.path(), place, &web), &[]);
     until("all verdicts are in the store", || stored(&store).len() >= answered.len());
+    // The courier is there before the page is.
+    until("the page answers", || curl(port, "/healthz", &[]).0 != 0);
     // Who did not hear the answer says it again.
     let (frame, first) = &answered["v0-0"];
     let (status, again) = say(port, frame, &json!({"verdict": "right", "id": "v0-0", "by": "Ann"}));
