@@ -13,9 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Global};
 use crate::detection::Detections;
 use crate::event::Event;
-use crate::insights::{
-    Batch, Files, Key, Ledger, LedgerError, Look, Made, Occurrence, Origin, Part, Policy, Sums, Tally,
-};
+use crate::insights::{Batch, Files, Held, Ledger, LedgerError, Look, Made, Origin, Part, Policy, Tally};
 use crate::outage::Outage;
 use crate::outbox::OutboxHandle;
 use crate::privacy::Log;
@@ -47,9 +45,6 @@ impl InsightsHandle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// What a closed span holds.
-type Held = (Vec<(Key, Sums)>, Vec<Occurrence>);
 
 /// The way from what is counted to the store.
 pub(super) struct InsightsLine {

@@ -73,6 +73,9 @@ pub struct Part {
     pub events_id: Ulid,
 }
 
+/// What a closed span holds: sums by what they are about, and what happened.
+pub type Held = (Vec<(Key, Sums)>, Vec<Occurrence>);
+
 /// The ledger.
 #[derive(Debug)]
 pub struct Ledger {

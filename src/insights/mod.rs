@@ -20,7 +20,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use self::ledger::{Ledger, LedgerError, Origin, Part};
+pub use self::ledger::{Held, Ledger, LedgerError, Origin, Part};
 pub use self::row::{BINS, Happening, Key, Occurrence, Sums};
 pub use self::tables::{EVENTS_SCHEMA, Files, HOURS_SCHEMA, Made, Policy};
 pub use self::tally::{Batch, Look, Tally};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
-use super::ledger::Part;
+use super::ledger::{Held, Part};
 use super::parquet::{Column, Type, Value, file};
 use super::row::{Happening, Key, Occurrence, Sums, start_of};
 use crate::config::Global;
@@ -199,11 +199,7 @@ impl Files {
     ///
     /// # Errors
     /// When there is more than a file may hold.
-    pub fn of(
-        part: &Part,
-        (sums, occurrences): (Vec<(Key, Sums)>, Vec<Occurrence>),
-        policy: &Policy,
-    ) -> std::io::Result<Self> {
+    pub fn of(part: &Part, (sums, occurrences): Held, policy: &Policy) -> std::io::Result<Self> {
         let mut masked = BTreeMap::<Key, Sums>::new();
         for (key, sums) in sums {
             masked.entry(policy.mask(&key)).or_default().add(&sums);
