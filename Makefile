@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build deb container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-evidence bench-outbox bench-serve bench-kills bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build deb container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-evidence bench-outbox bench-fleet bench-serve bench-kills bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -86,6 +86,11 @@ bench-outbox: build ## what it costs that no event is lost: 64 cameras through m
 
 bench-serve: build ## scoring for others over HTTP, next to the engine alone, and cameras beside the load (a minute or two)
 	scripts/bench serve
+
+bench-fleet: build ## Spark's report on 25, 50 and 100 simulated nodes over 30 days: time, and how it grows (minutes)
+	@scripts/setup spark
+	cargo build $(CARGO_PROFILE) --locked --example fleet
+	scripts/bench fleet
 
 bench-kills: setup-test ## kill the daemon 1,000 times, and the broker, and look for every event (an hour); optional: KILLS=…
 	OCELLUS_KILLS=$(or $(KILLS),1000) cargo test $(CARGO_PROFILE) --locked --workspace --test e2e -- --nocapture every_event_that_was_kept
