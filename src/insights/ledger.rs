@@ -38,9 +38,6 @@ INSERT INTO meta VALUES (0, '', '');
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a span holds: sums by key, and what happened.
-pub type Held = (Vec<(Key, Sums)>, Vec<Occurrence>);
-
 /// Why the ledger can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the ledger of insights {} can't be used: {source}", path.display())]
