@@ -174,9 +174,11 @@ fn spark_reads_what_the_broker_heard_and_the_report_finds_the_cameras_that_drift
         running.signal("KILL");
         running.wait();
     }
-    let running = start(&path, "2026-01-02 13:20:00");
+    let mut running = start(&path, "2026-01-02 13:20:00");
     let there = || parquet(&store, "insights").len() + parquet(&store, "events").len();
     until("the files are in the store", || there() == 2);
+    // By then it heeds signals.
+    running.wait_for_line("The camera delivers");
     let (status, said) = running.terminate();
     assert!(status.success(), "{said}");
     assert_eq!(there(), 2);
@@ -286,11 +288,13 @@ fn what_is_not_global_stays_and_each_file_is_in_the_audit_log() {
     let ledger = folder.path().join("outbox/insights.db-wal");
     running.wait_for_line("open and warm");
     until("something is counted", || ledger.metadata().is_ok_and(|file| file.len() > 0));
+    running.wait_for_line("The camera delivers");
     std::thread::sleep(Duration::from_secs(2));
     assert!(running.terminate().0.success());
-    let running = start(&path, "2026-01-02 13:10:00");
+    let mut running = start(&path, "2026-01-02 13:10:00");
     let store = folder.path().join("store");
     until("the sums are in the store", || !parquet(&store, "insights").is_empty());
+    running.wait_for_line("The camera delivers");
     assert!(running.terminate().0.success());
     let log: String =
         files(&folder.path().join("audit")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
