@@ -19,6 +19,7 @@ mod iothub;
 mod onnx;
 mod outbox;
 mod peers;
+mod policy;
 mod protobuf;
 mod reviews;
 #[path = "../../crates/ocellus-onnx/src/samples.rs"]
