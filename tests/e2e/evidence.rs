@@ -96,6 +96,17 @@ fn a_mask_is_on_every_picture_and_each_is_in_the_audit_log() {
     assert!(text(&broken.stderr).contains("was changed"), "{}", text(&broken.stderr));
 }
 
+/// The frames that stay, as `ocellus withheld list` says it.
+fn withheld(config: &Path) -> Vec<Value> {
+    let output = run(&["withheld", "list", "--json", "--config", config.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn ids(of: &[Value], key: &str) -> BTreeSet<String> {
+    of.iter().map(|line| line[key].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn a_model_that_can_not_run_keeps_every_frame_here() {
     let folder = tempfile::tempdir().unwrap();
@@ -115,6 +126,32 @@ fn a_model_that_can_not_run_keeps_every_frame_here() {
     let (status, said) = running.terminate();
     assert!(status.success(), "{said}");
     assert!(files(&store).is_empty() && files(&folder.path().join("outbox/frames")).is_empty());
+}
+
+#[test]
+fn what_the_policy_holds_back_goes_when_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let policy = "[[privacy.store]]\nname = \"ask\"\nallow = \"frame\"\non_request = true\n";
+    let config = config(folder.path(), store.to_str().unwrap(), policy);
+    let running = start(&config, &[]);
+    let held = folder.path().join("withheld");
+    until("frames were withheld", || held.is_dir() && withheld(&config).len() >= 2);
+    assert!(files(&store).is_empty());
+    let wanted = withheld(&config)[1]["id"].as_str().unwrap().to_owned();
+    let release = |id: &str| run(&["withheld", "release", id, "--config", config.to_str().unwrap()]);
+    let unknown = release("01JD0000000000000000000000");
+    assert!(unknown.status.code() == Some(1) && text(&unknown.stderr).contains("no frame 01JD"));
+    assert!(release(&wanted).status.success());
+    until("it is in the store", || !records(&store).is_empty());
+    let (status, said) = running.terminate();
+    assert!(status.success(), "{said}");
+    let there = records(&store);
+    assert_eq!((there.len(), there[0].1["id"].as_str()), (1, Some(wanted.as_str())));
+    assert!(!ids(&withheld(&config), "id").contains(&wanted));
+    let log: String =
+        files(&folder.path().join("audit")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert!(log.contains("\"asked_by\":"), "who asked is in the log");
 }
 
 #[test]
