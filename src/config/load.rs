@@ -182,26 +182,29 @@ fn in_order(text: &str, mut found: Vec<(usize, String)>) -> Vec<Mistake> {
 
 /// Fits the document to the structs, noting what doesn't fit.
 fn shape(mut root: Spanned<DeTable<'_>>, found: &mut Vec<(usize, String)>) -> Option<Config> {
+    let mut lost = Vec::new();
+    // What refers to a table that was taken out as a whole would be blamed for nothing.
+    let mut whole = true;
     while found.len() < MAX_MISTAKES {
         let error = match Config::deserialize(toml::de::Deserializer::from(root.clone())) {
-            Ok(config) => return Some(config),
+            Ok(config) => return whole.then_some(config),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);
         let missing = error.message().starts_with("missing field");
         // What is missing from a table that lost an entry was likely the misspelt one.
-        if !missing || found.is_empty() {
+        if !missing || !lost.contains(&span) {
             found.push((span.start, friendly(error.message())));
         }
-        if missing || !remove(root.get_mut(), &span) {
-            return None;
-        }
+        whole &= !missing;
+        lost.push(remove(root.get_mut(), &(0..0), &span)?);
     }
     None
 }
 
-/// Takes the innermost entry whose key or value spans `span` out of the table.
-fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+/// Takes the innermost entry whose key or value spans `span` out of the table, and says where the table is that lost it.
+/// `at` is where `table` is.
+fn remove(table: &mut DeTable<'_>, at: &Range<usize>, span: &Range<usize>) -> Option<Range<usize>> {
     let inside = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     let mut hit = None;
     for (key, value) in table.iter_mut() {
@@ -210,23 +213,27 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
             break;
         }
         // A table's own span covers its header only, so every table is searched.
+        let own = value.span();
         let within = match value.get_mut() {
-            DeValue::Table(inner) => remove(inner, span),
-            DeValue::Array(list) => list.iter_mut().any(|entry| match entry.get_mut() {
-                DeValue::Table(inner) => remove(inner, span),
-                _ => false,
+            DeValue::Table(inner) => remove(inner, &own, span),
+            DeValue::Array(list) => list.iter_mut().find_map(|entry| {
+                let own = entry.span();
+                match entry.get_mut() {
+                    DeValue::Table(inner) => remove(inner, &own, span),
+                    _ => None,
+                }
             }),
-            _ => false,
+            _ => None,
         };
-        if within {
-            return true;
+        if within.is_some() {
+            return within;
         }
         if inside(value.span()) {
             hit = Some(key.clone());
             break;
         }
     }
-    hit.is_some_and(|key| table.remove(&key).is_some())
+    table.remove(&hit?).map(|_| at.clone())
 }
 
 /// Serde's wording, with the nearest valid key in front of the long list, and without the names of Rust's types.

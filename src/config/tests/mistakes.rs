@@ -63,6 +63,20 @@ fn a_missing_key_is_said_once_at_its_table() {
 }
 
 #[test]
+fn a_missing_key_hides_no_other_mistake() {
+    let found = wrong("[evidence]\nper_minute = 3\n[web]\nlisten_on = 1\n[[privacy.store]]\nallow = \"metadata\"\n");
+    let wanted =
+        ["1: the key `store` is missing here", "4: unknown key `listen_on`", "5: the key `name` is missing here"];
+    assert_eq!(found.len(), wanted.len(), "{found:#?}");
+    for (found, wanted) in found.iter().zip(wanted) {
+        assert!(found.starts_with(wanted), "{found}, not {wanted}");
+    }
+    // A misspelt key in one table excuses no other table.
+    let found = wrong("[web]\nlisten_on = 1\n[evidence]\nper_minute = 3\n");
+    assert!(found.len() == 2 && found[1].starts_with("3: the key `store` is missing here"), "{found:#?}");
+}
+
+#[test]
 fn names_are_safe_in_topics_and_paths() {
     for bad in ["a b", "a/b", "+", "#", "a#", "", "..", "-a", "ä", "a\\u0000"] {
         for text in [format!("site = \"{bad}\""), format!("node = \"{bad}\"")] {
