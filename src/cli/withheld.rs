@@ -1,5 +1,6 @@
 //! `ocellus withheld`: frames that stay here, and the request to let one go.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -75,7 +76,12 @@ impl Place {
 impl List {
     fn run(self) -> Result<(), Failure> {
         let folder = self.place.folder()?;
-        for (id, held) in held_in(&folder).map_err(|error| unusable(&folder, &error))? {
+        let all = match held_in(&folder) {
+            // The daemon makes the configured folder when it has a frame for it.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.place.path.is_none() => Vec::new(),
+            read => read.map_err(|error| unusable(&folder, &error))?,
+        };
+        for (id, held) in all {
             let (line, text) = match held {
                 Ok(held) => {
                     let (camera, at) = (&held.record.detections.camera, held.record.detections.frame.captured_at);
