@@ -10,14 +10,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Router, extract::Request};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::WebError;
 use super::api::{ApiError, App};
 use crate::config::ReviewConfig;
-use crate::evidence::{FrameDetail, FrameList, MAX_VERDICT, ReviewError, Reviews, Said, Taken, Via, Wanted};
+use crate::evidence::{FrameDetail, FrameList, MAX_VERDICT, ReviewError, Reviews, Said, Taken, Verdict, Via, Wanted};
 
 /// Frames that are listed where nobody says how many.
 const LIST: usize = 50;
@@ -197,6 +196,14 @@ async fn picture(State(app): State<App>, headers: HeaderMap, Path(id): Path<Stri
     Ok(([(header::CONTENT_TYPE, "image/jpeg")], jpeg).into_response())
 }
 
+/// What is answered to a verdict.
+#[derive(Serialize)]
+struct Answer {
+    /// Whether it was there before.
+    repeated: bool,
+    verdict: Verdict,
+}
+
 /// `POST /api/review/frames/{id}/verdicts`
 async fn judge(
     State(app): State<App>,
@@ -219,7 +226,7 @@ async fn judge(
     let said = signed(Said::read(&body)?, &id, who)?;
     let Taken { verdict, repeated } = ask(reviews, move |reviews| reviews.judge(&id, said, Via::Http)).await?;
     let status = if repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(json!({"repeated": repeated, "verdict": verdict}))).into_response())
+    Ok((status, Json(Answer { repeated, verdict })).into_response())
 }
 
 /// With the name of whose token came with it.

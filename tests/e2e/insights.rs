@@ -87,10 +87,15 @@ impl Heard {
 
     /// A process has ended: its counters begin anew.
     fn end_run(&mut self) {
-        let cameras = self.stats["cameras"].as_object().unwrap();
-        for (all, key) in self.before.iter_mut().zip(["scored", "dropped", "events"]) {
-            *all += cameras.values().map(|camera| camera[key].as_u64().unwrap()).sum::<u64>();
+        for (i, key) in ["scored", "dropped", "events"].into_iter().enumerate() {
+            self.before[i] += self.counted(key);
         }
+    }
+
+    /// What the last statistics say of all cameras together.
+    fn counted(&self, key: &str) -> u64 {
+        let cameras = self.stats["cameras"].as_object();
+        cameras.into_iter().flat_map(|all| all.values()).map(|camera| camera[key].as_u64().unwrap()).sum()
     }
 
     fn detections(&mut self, said: &Value) {
@@ -158,7 +163,8 @@ fn spark_reads_what_the_broker_heard_and_the_report_finds_the_cameras_that_drift
         let enough = heard.events.len() + 4;
         let mut subscriber = subscribed(broker.port);
         let mut running = start(&path, then);
-        heard.listen(&mut subscriber, |heard| heard.events.len() >= enough);
+        heard.stats = Value::Null;
+        heard.listen(&mut subscriber, |heard| heard.events.len() >= enough && heard.counted("scored") > 0);
         running.signal("TERM");
         heard.listen(&mut subscriber, |heard| heard.stopped);
         let (status, said) = running.wait();
