@@ -182,3 +182,30 @@ pub struct Scored {
     /// What was seen.
     pub detections: Arc<Detections>,
 }
+
+/// A frame of a camera with these labels and scores, by the model `parts`.
+#[cfg(test)]
+pub(crate) fn seen(camera: &str, at: DateTime<Utc>, objects: &[(&str, f32)]) -> Detections {
+    let object = |(label, score): &(&str, f32)| Object {
+        class: 0,
+        label: (*label).into(),
+        score: *score,
+        rect: Rect::FULL,
+        track: None,
+        zones: Vec::new(),
+    };
+    Detections {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        site: String::new(),
+        node: String::new(),
+        camera: camera.to_owned(),
+        camera_state: None,
+        frame: FrameRef { seq: 0, captured_at: at, width: 1, height: 1 },
+        model: ModelRef { name: "parts".to_owned(), version: "1".to_owned(), digest: "sha256:0".to_owned() },
+        config: String::new(),
+        latency_ms: Latency::default(),
+        objects: objects.iter().map(object).collect(),
+        embedding: None,
+    }
+}

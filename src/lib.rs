@@ -22,6 +22,7 @@ pub mod config;
 mod logs;
 mod outage;
 pub mod secret;
+mod sqlite;
 pub mod state;
 
 pub mod frame;

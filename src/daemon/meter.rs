@@ -95,31 +95,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::detection::{FrameRef, Latency, ModelRef, Object, Rect, SCHEMA};
+    use crate::detection::{Latency, seen};
 
     fn detections(total: f64, labels: &[&str]) -> Detections {
-        let object = |label: &&str| Object {
-            class: 0,
-            label: (*label).into(),
-            score: 0.9,
-            rect: Rect::FULL,
-            track: None,
-            zones: Vec::new(),
-        };
-        Detections {
-            schema: SCHEMA.to_owned(),
-            id: String::new(),
-            site: String::new(),
-            node: String::new(),
-            camera: String::new(),
-            camera_state: None,
-            frame: FrameRef { seq: 0, captured_at: chrono::DateTime::UNIX_EPOCH, width: 1, height: 1 },
-            model: ModelRef { name: String::new(), version: String::new(), digest: String::new() },
-            config: String::new(),
-            latency_ms: Latency { total, ..Latency::default() },
-            objects: labels.iter().map(object).collect(),
-            embedding: None,
-        }
+        let objects: Vec<_> = labels.iter().map(|label| (*label, 0.9)).collect();
+        let seen = seen("", chrono::DateTime::UNIX_EPOCH, &objects);
+        Detections { latency_ms: Latency { total, ..Latency::default() }, ..seen }
     }
 
     #[test]

@@ -8,16 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ulid::Ulid;
 
 use super::row::{Key, Occurrence, Sums, hour_of, start_of};
 use super::tally::Batch;
+use crate::sqlite::{Schema, Unfit};
 
-/// `user_version` of the schema below.
-const VERSION: i64 = 1;
 /// Seconds after its end at which an hour is closed: what is scored late is in time then.
 const GRACE: i64 = 120;
 /// With so many events a span is closed early, so that no file grows without limit. What follows opens it anew.
@@ -25,7 +24,9 @@ const MANY_EVENTS: i64 = 50_000;
 /// Spans that may wait for the outbox; then the oldest is given up.
 const MAX_PARTS: i64 = 1000;
 
-const SCHEMA: &str = "
+const SCHEMA: Schema = Schema { sql: SQL, application: None, version: 1 };
+
+const SQL: &str = "
 CREATE TABLE sums (part INTEGER NOT NULL, hour INTEGER NOT NULL, key TEXT NOT NULL, sums TEXT NOT NULL,
                    PRIMARY KEY (part, key)) STRICT;
 CREATE TABLE events (part INTEGER NOT NULL, hour INTEGER NOT NULL, event TEXT NOT NULL) STRICT;
@@ -96,14 +97,14 @@ impl Ledger {
             fs::create_dir_all(folder).map_err(|error| failed(error.into()))?;
         }
         let database = match connect(&path) {
-            Err(error) if is_corrupt(&*error) => {
+            Err(error) if error.is_corrupt() => {
                 tracing::error!(file = %path.display(), %error, "The ledger of insights is put aside and begins anew.");
                 put_aside(&path).map_err(|error| failed(error.into()))?;
                 connect(&path)
             }
             other => other,
         };
-        let database = database.map_err(failed)?;
+        let database = database.map_err(|error| failed(error.into()))?;
         let mut ledger = Self { database, path, origin, span: span.max(1).into() };
         ledger.settle(now)?;
         Ok(ledger)
@@ -250,34 +251,14 @@ impl Ledger {
 }
 
 /// Opens the database, makes it where it is absent, and checks it.
-fn connect(path: &Path) -> Result<Connection, Source> {
+fn connect(path: &Path) -> Result<Connection, Unfit> {
     let mut database = Connection::open(path)?;
     database.busy_timeout(std::time::Duration::from_secs(5))?;
     database.pragma_update(None, "journal_mode", "WAL")?;
     // A commit is on the disk when it returns.
     database.pragma_update(None, "synchronous", "FULL")?;
-    let version: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > VERSION {
-        return Err("it was made by a later version of Ocellus".into());
-    }
-    if version == 0 {
-        let transaction = database.transaction()?;
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.commit()?;
-    }
-    let said: String = database.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if said == "ok" { Ok(database) } else { Err(Box::new(Damaged(said))) }
-}
-
-/// What SQLite found wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Damaged(String);
-
-fn is_corrupt(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
-    error.is::<Damaged>() || matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    SCHEMA.settle(&mut database)?;
+    Ok(database)
 }
 
 /// Moves a database away, with its log.

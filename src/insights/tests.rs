@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Ledger, Origin, Policy};
 use crate::config::Global;
-use crate::detection::{Detections, FrameRef, Latency, ModelRef, Object, Rect, SCHEMA};
+use crate::detection::{FrameRef, ModelRef, Rect, seen};
 use crate::event::{Direction, Event, EventType, LineEvent};
 
 /// 2026-01-02 13:00 UTC and so many seconds.
@@ -19,32 +19,6 @@ fn model() -> ModelRef {
 
 fn frame(at: DateTime<Utc>) -> FrameRef {
     FrameRef { seq: 0, captured_at: at, width: 1, height: 1 }
-}
-
-/// A frame of a camera with these labels and scores.
-fn seen(camera: &str, at: DateTime<Utc>, objects: &[(&str, f32)]) -> Detections {
-    let object = |(label, score): &(&str, f32)| Object {
-        class: 0,
-        label: (*label).into(),
-        score: *score,
-        rect: Rect::FULL,
-        track: None,
-        zones: Vec::new(),
-    };
-    Detections {
-        schema: SCHEMA.to_owned(),
-        id: String::new(),
-        site: String::new(),
-        node: String::new(),
-        camera: camera.to_owned(),
-        camera_state: None,
-        frame: frame(at),
-        model: model(),
-        config: String::new(),
-        latency_ms: Latency::default(),
-        objects: objects.iter().map(object).collect(),
-        embedding: None,
-    }
 }
 
 /// A bolt that crossed a line.

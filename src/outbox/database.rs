@@ -11,13 +11,12 @@ use super::error::Trouble;
 use super::frames::Frames;
 use super::item::{Destination, Item, Kind, Stored, StoredFrame};
 use super::quota::Loads;
+use crate::sqlite::{Schema, is_broken};
 
-/// `user_version` of the schema below.
-const VERSION: i64 = 1;
-/// `application_id`: "OCOB".
-const APPLICATION: i64 = 0x4f43_4f42;
+/// `application_id` is "OCOB".
+const SCHEMA: Schema = Schema { sql: SQL, application: Some(0x4f43_4f42), version: 1 };
 
-const SCHEMA: &str = "
+const SQL: &str = "
 CREATE TABLE items (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
@@ -92,15 +91,8 @@ impl Database {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // A commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version == 0 {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "application_id", APPLICATION)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-        }
-        Self(connection).checked()
+        SCHEMA.settle(&mut connection)?;
+        Ok(Self(connection))
     }
 
     /// Opens the file to look into it, beside the daemon that writes it.
@@ -108,20 +100,8 @@ impl Database {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        Self(connection).checked()
-    }
-
-    fn checked(self) -> Result<Self, Trouble> {
-        let number = |name| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        if number("application_id")? != APPLICATION {
-            return Err(Trouble::Corrupt("it is a database of something else".to_owned()));
-        }
-        let version = number("user_version")?;
-        if version > VERSION {
-            return Err(Trouble::failed("it was made by a later version of Ocellus"));
-        }
-        let said: String = self.0.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if said == "ok" { Ok(self) } else { Err(Trouble::Corrupt(said)) }
+        SCHEMA.check(&connection)?;
+        Ok(Self(connection))
     }
 
     pub(super) fn transaction(&mut self) -> Result<Change<'_>, Trouble> {
@@ -351,8 +331,7 @@ pub(super) fn describe(error: &rusqlite::Error) -> String {
 
 /// Whether what is in the file can't be trusted.
 pub(super) fn is_corrupt(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    let broken = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-    // A value of another type than its column's.
-    broken || matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..))
+    // Or a value is of another type than its column.
+    is_broken(error)
+        || matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..))
 }

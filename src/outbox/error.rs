@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::database;
+use crate::sqlite::Unfit;
 
 /// Why there is no outbox.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,16 @@ impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         let reason = database::describe(&error);
         if database::is_corrupt(&error) { Self::Corrupt(reason) } else { Self::Failed(reason) }
+    }
+}
+
+impl From<Unfit> for Trouble {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Sqlite(error) => error.into(),
+            unfit if unfit.is_corrupt() => Self::Corrupt(unfit.to_string()),
+            unfit => Self::Failed(unfit.to_string()),
+        }
     }
 }
 

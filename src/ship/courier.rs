@@ -113,7 +113,8 @@ impl Courier {
     #[must_use]
     pub fn start_within<S: Sink>(timetable: Timetable, outbox: OutboxHandle, sink: S) -> Self {
         let shared = Arc::new(Shared::default());
-        let task = tokio::spawn(work(Arc::clone(&shared), timetable.clone(), outbox, sink));
+        let way = Way { shared: Arc::clone(&shared), sink };
+        let task = tokio::spawn(carry(timetable.clone(), outbox, way));
         Self { shared, task, timetable }
     }
 
@@ -171,16 +172,28 @@ impl fmt::Debug for Courier {
     }
 }
 
-async fn work<S: Sink>(shared: Arc<Shared>, timetable: Timetable, outbox: OutboxHandle, sink: S) {
+/// What brings items of the outbox to where they go.
+pub(super) trait Bring: Send + Sync + 'static {
+    /// The items that it brings.
+    const DESTINATION: Destination;
+    /// Items that are read at once.
+    const BATCH: usize;
+
+    /// Brings one item, and says whether it is done with. If it is not, others may pass it.
+    fn bring(&self, stored: &Stored) -> impl Future<Output = bool> + Send;
+}
+
+/// Brings what waits in its order, and what others have passed when nothing else waits.
+pub(super) async fn carry<B: Bring>(timetable: Timetable, outbox: OutboxHandle, way: B) {
     let mut visible = outbox.visible();
     let (mut after, mut passed) = (0, false);
     loop {
         visible.borrow_and_update();
-        let items = outbox.read(Destination::Store, after, BATCH).await;
+        let items = outbox.read(B::DESTINATION, after, B::BATCH).await;
         for stored in &items {
             timetable.opens().await;
             after = stored.seq;
-            if bring(&shared, &sink, stored).await {
+            if way.bring(stored).await {
                 outbox.acknowledge([stored.seq]);
             } else {
                 passed = true;
@@ -193,6 +206,21 @@ async fn work<S: Sink>(shared: Arc<Shared>, timetable: Timetable, outbox: Outbox
                 return;
             }
         }
+    }
+}
+
+/// The way to the store.
+struct Way<S> {
+    shared: Arc<Shared>,
+    sink: S,
+}
+
+impl<S: Sink> Bring for Way<S> {
+    const DESTINATION: Destination = Destination::Store;
+    const BATCH: usize = BATCH;
+
+    async fn bring(&self, stored: &Stored) -> bool {
+        bring(&self.shared, &self.sink, stored).await
     }
 }
 

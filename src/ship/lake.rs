@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::Timetable;
+use super::courier::{Bring, carry};
 use super::store::{ShipError, Store};
 use crate::backoff::Backoff;
 use crate::insights::Made;
@@ -47,7 +48,8 @@ impl Carrier {
     /// Starts. To be called within a tokio runtime.
     #[must_use]
     pub fn start(timetable: Timetable, outbox: OutboxHandle, store: Store) -> Self {
-        Self { task: tokio::spawn(work(timetable.clone(), outbox, store)), timetable }
+        let way = Way { outage: Outage::default(), store };
+        Self { task: tokio::spawn(carry(timetable.clone(), outbox, way)), timetable }
     }
 
     /// Brings what waits to the store, as far as the time allows. What is left stays in the outbox.
@@ -67,29 +69,18 @@ impl Drop for Carrier {
     }
 }
 
-async fn work(timetable: Timetable, outbox: OutboxHandle, store: Store) {
-    let outage = Outage::default();
-    let mut visible = outbox.visible();
-    let (mut after, mut passed) = (0, false);
-    loop {
-        visible.borrow_and_update();
-        let items = outbox.read(Destination::Lake, after, BATCH).await;
-        for stored in &items {
-            timetable.opens().await;
-            after = stored.seq;
-            if bring(&outage, &store, stored).await {
-                outbox.acknowledge([stored.seq]);
-            } else {
-                passed = true;
-            }
-        }
-        if items.is_empty() {
-            if std::mem::take(&mut passed) {
-                after = 0;
-            } else if visible.changed().await.is_err() {
-                return;
-            }
-        }
+/// The way to the store.
+struct Way {
+    outage: Outage,
+    store: Store,
+}
+
+impl Bring for Way {
+    const DESTINATION: Destination = Destination::Lake;
+    const BATCH: usize = BATCH;
+
+    async fn bring(&self, stored: &Stored) -> bool {
+        bring(&self.outage, &self.store, stored).await
     }
 }
 

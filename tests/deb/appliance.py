@@ -1,7 +1,6 @@
 """The package's life on a machine with systemd: installed, supervised, upgraded, removed. Runs inside a container that
 was just booted and has neither a GPU, a camera nor a network. The steps build on each other."""
 
-import glob
 import grp
 import json
 import os
@@ -12,6 +11,8 @@ import subprocess
 import sys
 import time
 import unittest
+
+from hold import hold
 
 JOB = pathlib.Path("/job")
 PACKAGE, NEXT = JOB / "ocellus.deb", JOB / "next.deb"
@@ -83,33 +84,9 @@ def systemd_version():
     return int(run("systemctl", "--version").split()[1])
 
 
-# Holds a thread as a debugger does, until this process ends.
-HOLD = """
-import ctypes, sys, time
-seize, interrupt = 0x4206, 0x4207
-ptrace = ctypes.CDLL(None, use_errno=True).ptrace
-ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-for request in (seize, interrupt):
-    if ptrace(request, int(sys.argv[1]), None, None) != 0:
-        raise OSError(ctypes.get_errno(), "ptrace")
-print("held", flush=True)
-time.sleep(1000)
-"""
-
-
 def wedge(thread):
-    """Stops one thread of the daemon, as a driver that never answers does, for as long as what is returned runs."""
-    pid = show("MainPID")
-    for comm in glob.glob(f"/proc/{pid}/task/*/comm"):
-        if pathlib.Path(comm).read_text().strip() == thread:
-            tid = comm.split("/")[4]
-            break
-    else:
-        raise AssertionError(f"there is no thread {thread}")
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, tid], stdout=subprocess.PIPE, text=True)
-    if holder.stdout.readline() != "held\n":
-        raise AssertionError("the thread was not stopped")
-    return holder
+    """Stops one thread of the daemon for as long as what is returned runs."""
+    return hold(show("MainPID"), thread)
 
 
 class Appliance(unittest.TestCase):

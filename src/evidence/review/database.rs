@@ -3,23 +3,22 @@
 use std::io;
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::frame::Frame;
 use crate::config::Allow;
 use crate::detection::ModelRef;
 use crate::evidence::{Judgement, Record, Verdict};
+use crate::sqlite::{Schema, Unfit};
 
-/// `user_version` of the schema below.
-const VERSION: i64 = 1;
-/// `application_id`: "OCRV".
-const APPLICATION: i64 = 0x4f43_5256;
+/// `application_id` is "OCRV".
+const SCHEMA: Schema = Schema { sql: SQL, application: Some(0x4f43_5256), version: 1 };
 
 /// `state` of a verdict: it waits for the store, or is done with.
 const WAITS: i64 = 0;
 const DONE: i64 = 1;
 
-const SCHEMA: &str = "
+const SQL: &str = "
 CREATE TABLE frames (
     id TEXT PRIMARY KEY,
     camera TEXT NOT NULL,
@@ -77,10 +76,13 @@ pub(super) enum Trouble {
 
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error.to_string()),
-            _ => Self::Failed(error.to_string()),
-        }
+        Unfit::Sqlite(error).into()
+    }
+}
+
+impl From<Unfit> for Trouble {
+    fn from(unfit: Unfit) -> Self {
+        if unfit.is_corrupt() { Self::Corrupt(unfit.to_string()) } else { Self::Failed(unfit.to_string()) }
     }
 }
 
@@ -108,23 +110,8 @@ impl Database {
         };
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        let number =
-            |connection: &Connection, name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        if number(&connection, "user_version")? == 0 {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "application_id", APPLICATION)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-        }
-        if number(&connection, "application_id")? != APPLICATION {
-            return Err(Trouble::Corrupt("it is a database of something else".to_owned()));
-        }
-        if number(&connection, "user_version")? > VERSION {
-            return Err(Trouble::Failed("it was made by a later version of Ocellus".to_owned()));
-        }
-        let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if said == "ok" { Ok(Self(connection)) } else { Err(Trouble::Corrupt(said)) }
+        SCHEMA.settle(&mut connection)?;
+        Ok(Self(connection))
     }
 
     pub(super) fn salt(&self) -> Result<Vec<u8>, Trouble> {
