@@ -19,6 +19,7 @@ mod causes;
 pub mod clock;
 pub mod command;
 pub mod config;
+mod digest;
 mod logs;
 mod outage;
 pub mod secret;

@@ -8,13 +8,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::advice::advise;
 use super::check::{check, locate};
+use crate::digest::sha256;
 
 /// A configuration larger than this is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
@@ -144,9 +144,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
 
 /// `sha256:…` of a configuration's text.
 pub(crate) fn digest(text: &str) -> String {
-    let hash = Sha256::digest(text.as_bytes());
-    let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", sha256(text))
 }
 
 /// Checks a configuration's text.

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::reason::Reason;
 use super::select::Pick;
 use crate::config::{Allow, Method};
 use crate::detection::{Detections, Rect};
+use crate::digest::sha256;
 use crate::frame::Image;
 use crate::model::preprocess::to_rgb8;
 
@@ -132,7 +132,7 @@ impl Encoded {
     /// SHA-256 of the file, in hexadecimal.
     #[must_use]
     pub fn sha256(&self) -> String {
-        hexadecimal(&Sha256::digest(&self.jpeg))
+        sha256(&self.jpeg)
     }
 }
 
@@ -230,14 +230,6 @@ fn jpeg(image: &Image) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,7 +270,7 @@ mod tests {
         assert_eq!(json["image"]["bytes"], jpeg.len());
         assert_eq!(json["image"]["width"], 65);
         assert_eq!(json["image"]["height"], 33);
-        assert_eq!(json["image"]["sha256"], hexadecimal(&Sha256::digest(&jpeg)));
+        assert_eq!(json["image"]["sha256"], sha256(&jpeg));
         assert!(json["image"].get("crop").is_none() && json.get("privacy").is_none(), "{json}");
         let record: Record = serde_json::from_slice(&evidence.json).expect("reads back");
         assert_eq!(record.detections.frame.seq, 7);
@@ -292,15 +284,6 @@ mod tests {
         assert_eq!(evidence.jpeg, Some(original.clone()));
         let record: Record = serde_json::from_slice(&evidence.json).expect("reads back");
         let picture = record.image.expect("a picture");
-        assert_eq!((picture.bytes, picture.sha256), (16, hexadecimal(&Sha256::digest(&original))));
-    }
-
-    #[test]
-    fn digests_are_in_hexadecimal() {
-        // The SHA-256 of nothing (FIPS 180-4).
-        assert_eq!(
-            hexadecimal(&Sha256::digest(b"")),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+        assert_eq!((picture.bytes, picture.sha256), (16, sha256(&original)));
     }
 }

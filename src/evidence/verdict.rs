@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::review::ReviewError;
 use crate::detection::{ModelRef, Rect, microseconds};
+use crate::digest::hexadecimal;
 
 /// The `schema` field of [`Verdict`].
 pub const VERDICT_SCHEMA: &str = "ocellus.verdict/1";
@@ -242,8 +243,8 @@ impl Verdict {
             Naming::Keep => Some(name.clone()),
             Naming::Hash(salt) => {
                 let digest = Sha256::new().chain_update(salt).chain_update([0]).chain_update(name).finalize();
-                let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-                Some(format!("hash:{digits}"))
+                let (half, _) = digest.split_at(16);
+                Some(format!("hash:{}", hexadecimal(half)))
             }
             Naming::Drop => None,
         });

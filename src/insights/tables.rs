@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
 use super::ledger::{Held, Part};
 use super::parquet::{Column, Type, Value, file};
 use super::row::{Happening, Key, Occurrence, Sums, start_of};
 use crate::config::Global;
+use crate::digest::sha256;
 use crate::event::Direction;
 use crate::status::CameraState;
 
@@ -190,7 +190,7 @@ impl Made {
     /// SHA-256 of it, in hexadecimal.
     #[must_use]
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.content).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(&self.content)
     }
 }
 

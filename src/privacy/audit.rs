@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 pub use self::verify::{Broken, Report, verify};
 
 use crate::config::{MessageAllow, MessageKind};
 use crate::detection::microseconds;
+use crate::digest::sha256;
 use crate::evidence::{Found, Handling};
 
 /// What a file may have before the next one is begun.
@@ -194,7 +194,7 @@ impl Audit {
     fn append(&mut self, what: What, now: DateTime<Utc>) -> io::Result<String> {
         let entry = Entry { number: self.number + 1, at: now, before: self.before.clone(), what };
         let body = serde_json::to_string(&entry)?;
-        let hash = hash(&body);
+        let hash = sha256(&body);
         let line = format!("{}{HASH}{hash}{END}\n", body.strip_suffix('}').unwrap_or(&body));
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
@@ -278,15 +278,11 @@ fn read(line: &[u8]) -> Result<(Entry, String), String> {
     let (body, rest) = text.rsplit_once(HASH).ok_or_else(|| "has no hash".to_owned())?;
     let said = rest.strip_suffix(END).ok_or_else(|| "has no end".to_owned())?;
     let body = format!("{body}}}");
-    if hash(&body) != said {
+    if sha256(&body) != said {
         return Err("was changed: its hash is another".to_owned());
     }
     let entry = serde_json::from_str(&body).map_err(|error| format!("is none: {error}"))?;
     Ok((entry, said.to_owned()))
-}
-
-fn hash(body: &str) -> String {
-    Sha256::digest(body.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

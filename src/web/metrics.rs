@@ -9,11 +9,10 @@ use std::path::Path;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
 
-use super::WebError;
 use super::api::{ApiError, App};
 use super::hub::{Camera, Hub, MqttState};
+use super::{WebError, token};
 use crate::config::WebConfig;
 use crate::detection::Latency;
 use crate::secret::SecretPlace;
@@ -55,10 +54,7 @@ impl Access {
                 "beyond this machine metrics need a token: set `metrics_token_file` in the [web] table",
             )),
             Self::Token(token) => {
-                let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-                let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-                // How long digests take to compare says nothing of the token.
-                if Sha256::digest(given) == Sha256::digest(token) {
+                if token::brought(headers) == token::digest(token) {
                     Ok(())
                 } else {
                     Err(ApiError::new(StatusCode::UNAUTHORIZED, "metrics need `Authorization: Bearer` and the token"))

@@ -30,6 +30,7 @@ pub(crate) mod listener;
 mod live;
 mod metrics;
 mod review;
+mod token;
 mod wall;
 
 use std::future::Future;

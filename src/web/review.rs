@@ -11,10 +11,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Router, extract::Request};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::WebError;
 use super::api::{ApiError, App};
+use super::{WebError, token};
 use crate::config::ReviewConfig;
 use crate::evidence::{FrameDetail, FrameList, MAX_VERDICT, ReviewError, Reviews, Said, Taken, Verdict, Via, Wanted};
 
@@ -47,7 +46,7 @@ impl Reviewers {
             if token.is_empty() {
                 return Err(wrong("it is empty".to_owned()));
             }
-            let digest = Sha256::digest(&token).into();
+            let digest = token::digest(&token);
             if let Some((other, _)) = all.iter().find(|(_, known)| *known == digest) {
                 return Err(wrong(format!("`{other}` has the same")));
             }
@@ -68,10 +67,7 @@ impl Reviewers {
                 ))
             };
         }
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given: [u8; 32] =
-            Sha256::digest(given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("")).into();
-        // How long digests take to compare says nothing of a token.
+        let given = token::brought(headers);
         let found = self.0.iter().find(|(_, digest)| *digest == given).map(|(name, _)| Some(name.as_str()));
         found.ok_or_else(|| {
             ApiError::new(StatusCode::UNAUTHORIZED, "reviewing needs `Authorization: Bearer` and a reviewer's token")

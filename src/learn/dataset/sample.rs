@@ -1,9 +1,9 @@
 //! A picture with its labels.
 
 use chrono::NaiveDate;
-use sha2::{Digest, Sha256};
 
 use crate::detection::{Object, Rect};
+use crate::digest::sha256;
 use crate::evidence::{Judgement, Marked, Reason, Record, Verdict};
 
 /// A picture with what was seen in it.
@@ -101,8 +101,7 @@ impl Sample {
     /// Whether these are the bytes of its picture.
     #[must_use]
     pub fn is(&self, jpeg: &[u8]) -> bool {
-        let digest: String = Sha256::digest(jpeg).iter().map(|byte| format!("{byte:02x}")).collect();
-        digest == self.sha256
+        sha256(jpeg) == self.sha256
     }
 
     /// A box in pixels: left, top, width, height.

@@ -6,7 +6,6 @@
 //! `labels.txt` where it has labels.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use std::path::PathBuf;
 use sha2::{Digest as _, Sha256};
 
 use super::PackageError;
+use crate::digest::hexadecimal;
 
 const MAGIC: &[u8] = b"ocellus.package/1\n";
 
@@ -50,12 +50,7 @@ pub(super) fn of(files: &BTreeMap<String, Content<'_>>) -> Result<String, Packag
             }
         }
     }
-    let mut text = String::from("sha256:");
-    for byte in hash.finalize() {
-        // Writing to a string can't fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
+    Ok(format!("sha256:{}", hexadecimal(&hash.finalize())))
 }
 
 fn feed(hash: &mut Sha256, file: &mut File) -> std::io::Result<u64> {

@@ -47,7 +47,7 @@ fn the_hash_is_that_of_the_line_without_it() {
     let tail = format!(",\"hash\":\"{}\"", hashes[1]);
     let body = line.replace(&tail, "");
     assert_eq!(body.len() + tail.len(), line.len());
-    assert_eq!(hash(&body), hashes[1]);
+    assert_eq!(sha256(&body), hashes[1]);
     let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
     assert_eq!(entry["before"], hashes[0].as_str());
     assert_eq!((&entry["number"], &entry["what"], &entry["id"]), (&3.into(), &"withheld".into(), &"01ID1".into()));
