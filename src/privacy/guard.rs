@@ -11,15 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use chrono::Local;
-
 use super::audit::What;
 use super::canvas::Canvas;
 use super::finder::{Finder, Finders};
+use super::scope::{Scope, Subject};
 use super::strip::strip;
 use super::withheld::{Cause, Withheld};
 use super::{FolderError, Log};
-use crate::config::{Allow, DeviceChoice, Hours, Method, Name, PrivacyConfig, Redact, RuleConfig};
+use crate::config::{Allow, DeviceChoice, Method, Name, PrivacyConfig, Redact, RuleConfig};
 use crate::detection::{Object, Rect};
 use crate::evidence::{Encoded, Evidence, EvidenceError, Found, Gate, Handled, Handling, Pick};
 use crate::frame::Image;
@@ -107,14 +106,10 @@ impl Guard {
     /// The first rule that fits a frame.
     fn rule(&self, pick: &Pick) -> Option<&RuleConfig> {
         let detections = &*pick.scored.detections;
-        let at = detections.frame.captured_at.with_timezone(&Local).naive_local();
+        let subject = Subject::of(detections);
         self.rules.iter().find(|rule| {
-            let camera = rule.cameras.as_ref().is_none_or(|all| all.iter().any(|name| **name == *detections.camera));
-            let zones = rule.zones.as_ref().is_none_or(|zones| {
-                let mut inside = detections.objects.iter().flat_map(|object| &object.zones);
-                inside.any(|zone| zones.iter().any(|name| **name == **zone))
-            });
-            camera && zones && Hours::any(&rule.hours, at)
+            let RuleConfig { cameras, zones, hours, .. } = rule;
+            Scope { cameras: cameras.as_deref(), zones: zones.as_deref(), hours }.holds(&subject)
         })
     }
 

@@ -10,11 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Local, Utc};
-
 use super::Log;
 use super::audit::What;
-use crate::config::{Hours, MessageAllow, MessageKind, MessageRuleConfig};
+use super::scope::{Scope, Subject};
+use crate::config::{MessageAllow, MessageKind, MessageRuleConfig};
 use crate::detection::{Detections, Object, Rect};
 use crate::event::{Count, Event};
 
@@ -73,9 +72,7 @@ impl MessageGuard {
     #[must_use]
     pub fn detections(&self, detections: &Arc<Detections>) -> Option<Arc<Detections>> {
         let Some(policy) = &self.0 else { return Some(Arc::clone(detections)) };
-        let zones: Vec<&str> = detections.objects.iter().flat_map(|object| &object.zones).map(String::as_str).collect();
-        let at = detections.frame.captured_at;
-        match policy.decide(&detections.camera, MessageKind::Detections, &zones, at) {
+        match policy.decide(MessageKind::Detections, &Subject::of(detections)) {
             MessageAllow::All => Some(Arc::clone(detections)),
             MessageAllow::Labels => Some(Arc::new(without_places(detections))),
             MessageAllow::Nothing => None,
@@ -86,9 +83,9 @@ impl MessageGuard {
     #[must_use]
     pub fn event<'e>(&self, event: &'e Event) -> Option<Cow<'e, Event>> {
         let Some(policy) = &self.0 else { return Some(Cow::Borrowed(event)) };
-        let zones: Vec<&str> =
-            event.zones.iter().chain(event.zone.as_ref().map(|zone| &zone.name)).map(String::as_str).collect();
-        match policy.decide(&event.camera, MessageKind::Events, &zones, event.frame.captured_at) {
+        let zones = event.zones.iter().chain(event.zone.as_ref().map(|zone| &zone.name)).map(String::as_str).collect();
+        let subject = Subject { camera: &event.camera, zones, at: event.frame.captured_at };
+        match policy.decide(MessageKind::Events, &subject) {
             MessageAllow::All => Some(Cow::Borrowed(event)),
             MessageAllow::Labels => Some(Cow::Owned(Event { rect: Rect::FULL, ..event.clone() })),
             MessageAllow::Nothing => None,
@@ -99,7 +96,8 @@ impl MessageGuard {
     #[must_use]
     pub fn count(&self, count: &Count) -> bool {
         self.0.as_ref().is_none_or(|policy| {
-            policy.decide(&count.camera, MessageKind::Counts, &[&count.rule], count.at) != MessageAllow::Nothing
+            let subject = Subject { camera: &count.camera, zones: vec![&count.rule], at: count.at };
+            policy.decide(MessageKind::Counts, &subject) != MessageAllow::Nothing
         })
     }
 
@@ -118,18 +116,16 @@ impl fmt::Debug for MessageGuard {
 }
 
 impl Policy {
-    fn decide(&self, camera: &str, kind: MessageKind, zones: &[&str], at: DateTime<Utc>) -> MessageAllow {
-        let at = at.with_timezone(&Local).naive_local();
+    fn decide(&self, kind: MessageKind, subject: &Subject<'_>) -> MessageAllow {
         let rule = self.rules.iter().find(|rule| {
-            rule.messages.as_ref().is_none_or(|kinds| kinds.contains(&kind))
-                && rule.cameras.as_ref().is_none_or(|all| all.iter().any(|name| **name == *camera))
-                && rule.zones.as_ref().is_none_or(|wanted| wanted.iter().any(|name| zones.contains(&&**name)))
-                && Hours::any(&rule.hours, at)
+            let MessageRuleConfig { messages, cameras, zones, hours, .. } = rule;
+            messages.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+                && Scope { cameras: cameras.as_deref(), zones: zones.as_deref(), hours }.holds(subject)
         });
         let shut = self.shut.load(Ordering::Relaxed);
         let allow = rule.filter(|_| !shut).map_or(MessageAllow::Nothing, |rule| rule.allow);
         let rule = rule.map(|rule| rule.name.to_string());
-        let decision = Decision { camera: camera.to_owned(), kind, rule, allow };
+        let decision = Decision { camera: subject.camera.to_owned(), kind, rule, allow };
         self.tallies().entry(decision).or_default().count += 1;
         allow
     }

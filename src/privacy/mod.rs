@@ -10,6 +10,7 @@ mod canvas;
 mod finder;
 mod guard;
 mod messages;
+mod scope;
 mod strip;
 pub mod withheld;
 

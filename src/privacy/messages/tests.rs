@@ -1,5 +1,7 @@
 //! What leaves by MQTT, and what the audit log says of it.
 
+use chrono::DateTime;
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::event::{Counted, EventType, Tally as Counts, ZoneChange, ZoneEvent};
