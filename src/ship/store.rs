@@ -4,17 +4,16 @@
 //! - The record is written last, as the commit mark: who sees the `.json` finds the picture.
 //! - Objects are only created, never changed; one that is there already is the one we meant, since names come
 //!   from ids.
-//! - In a folder, files are written under a temporary name, synced, given their name, and the folders are
-//!   synced: after a power cut a file is there whole or not at all.
+//! - In a folder, files are written elsewhere, synced, given their name, and the folders are synced: after a power
+//!   cut a file is there whole or not at all, and nothing else beside it.
 
 use std::fmt;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{
@@ -63,8 +62,8 @@ pub struct Store {
     store: Arc<dyn ObjectStore>,
     base: Path,
     name: String,
-    /// Whether objects carry a content type; files don't.
-    typed: bool,
+    /// Whether it is a folder, whose files carry no content type.
+    is_folder: bool,
     /// What sends large objects.
     blocks: Option<Blocks>,
     /// What is told of each piece of evidence.
@@ -99,7 +98,7 @@ impl Store {
 
     fn open_with(text: &str, way: &ShipConfig, environment: &[(String, String)]) -> Result<Self, ShipError> {
         match Place::of(text)? {
-            Place::Folder(path) => folder(&path),
+            Place::Folder(path) => folder::open(&path),
             Place::Azure(url, base) => azure(&url, base, way, environment),
             Place::S3(url, base) => s3(&url, base, way, environment),
         }
@@ -136,11 +135,9 @@ impl Store {
     }
 
     async fn create(&self, name: &Path, content: Bytes, content_type: &'static str) -> Result<(), ShipError> {
-        let mut attributes = Attributes::new();
-        if self.typed {
-            attributes.insert(Attribute::ContentType, AttributeValue::from(content_type));
-        }
+        let attributes = Attributes::from_iter([(Attribute::ContentType, AttributeValue::from(content_type))]);
         let created = match self.blocks.as_ref().filter(|blocks| blocks.takes(&content)) {
+            _ if self.is_folder => folder::create(&*self.store, name, content).await,
             Some(blocks) => blocks.create(name, &content, attributes).await,
             None => {
                 let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
@@ -236,22 +233,6 @@ impl Place {
     }
 }
 
-fn folder(path: &FilePath) -> Result<Store, ShipError> {
-    let unusable = |source| ShipError::Folder { path: path.to_owned(), source };
-    std::fs::create_dir_all(path).map_err(unusable)?;
-    let path = path.canonicalize().map_err(unusable)?;
-    let name = path.display().to_string();
-    let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| open_error(&name, source))?;
-    Ok(Store {
-        store: Arc::new(store.with_fsync(true)),
-        base: Path::default(),
-        name,
-        typed: false,
-        blocks: None,
-        queue: None,
-    })
-}
-
 fn s3(url: &Url, base: Path, way: &ShipConfig, environment: &[(String, String)]) -> Result<Store, ShipError> {
     let name = url.to_string();
     let connector = Connector { signer: Signer::Client, version: None, rate: rate(way) };
@@ -281,7 +262,7 @@ fn s3(url: &Url, base: Path, way: &ShipConfig, environment: &[(String, String)])
     }
     let store = Arc::new(builder.with_url(url.as_str()).build().map_err(|source| open_error(&name, source))?);
     let blocks = Some(Blocks::s3(Arc::clone(&store) as Arc<dyn MultipartStore>, way));
-    Ok(Store { store, base, name, typed: true, blocks, queue: None })
+    Ok(Store { store, base, name, is_folder: false, blocks, queue: None })
 }
 
 /// The variables that start with `prefix`, their names in lower case, as object_store names its options.
@@ -327,6 +308,7 @@ fn open_error(store: &str, source: object_store::Error) -> ShipError {
 mod azure;
 mod blocks;
 mod error;
+mod folder;
 mod read;
 mod verdicts;
 

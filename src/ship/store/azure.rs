@@ -87,7 +87,7 @@ pub(super) fn azure(
     };
     // What the client itself signs can't be changed on the way, and it would not make a blob of blocks once.
     let blocks = way.version().map(|_| Blocks::azure(Arc::clone(&store) as Arc<dyn MultipartStore>, way));
-    Ok(Store { store, base, name, typed: true, blocks, queue })
+    Ok(Store { store, base, name, is_folder: false, blocks, queue })
 }
 
 /// What requests go through. The account's key signs the version, so that another version needs another signature.

@@ -109,16 +109,44 @@ fn who_looks_meanwhile_sees_whole_files_and_the_record_last() {
         let Ok(entries) = std::fs::read_dir(&here) else { continue };
         for path in entries.map(|entry| entry.expect("an entry").path()) {
             let size = || std::fs::metadata(path.with_extension("jpg")).map(|meta| meta.len()).ok();
-            // Under its temporary name it may be of any size.
-            if matches!(path.extension().and_then(|end| end.to_str()), Some("jpg" | "json")) {
-                assert_eq!(size(), Some(picture.len() as u64), "{}", path.display());
-            }
+            // Nothing is there under any other name.
+            let ending = path.extension().and_then(|end| end.to_str());
+            assert!(matches!(ending, Some("jpg" | "json")), "{}", path.display());
+            assert_eq!(size(), Some(picture.len() as u64), "{}", path.display());
             looks += 1;
         }
     }
     writer.join().expect("no panic");
     assert!(looks > 0);
     assert_eq!(files(folder.path()).len(), 60);
+}
+
+/// As when the process is killed while it writes a file, and after the file has its name.
+#[test]
+fn what_a_kill_left_goes_with_the_retry_or_a_day_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().display().to_string();
+    let store = Store::open(&place).expect("a folder");
+    let item = evidence("01X", "line3");
+    let hidden = folder.path().join(".partial");
+    let left = |name: &str| hidden.join(name);
+    std::fs::create_dir(&hidden).expect("made");
+    let picture = crate::digest::sha256(format!("{FOLDER}/01X.jpg"));
+    std::fs::write(left(&picture), "half of a pic").expect("written");
+    block_on(store.keep(&item)).expect("kept");
+    std::fs::hard_link(folder.path().join(FOLDER).join("01X.jpg"), left(&picture)).expect("linked");
+    block_on(store.keep(&item)).expect("kept");
+    let found = files(folder.path());
+    assert_eq!(found.len(), 2, "{:?}", found.keys());
+    assert_eq!(found[&format!("{FOLDER}/01X.jpg")], item.jpeg.expect("a picture"));
+
+    for (name, hours) in [("recent#1", 23), ("old#1", 25)] {
+        let file = std::fs::File::create(left(name)).expect("made");
+        let written = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+        file.set_modified(written).expect("set");
+    }
+    Store::open(&place).expect("a folder");
+    assert!(left("recent#1").exists() && !left("old#1").exists());
 }
 
 #[test]

@@ -39,8 +39,7 @@ async fn verdicts_wait_for_the_store_and_go_before_or_after_their_frame() {
     let place = store(&target);
     // One frame is there before its verdict, the other comes after it.
     place.keep(&first).await.expect("kept");
-    let kept = std::fs::read_dir(&target).expect("a folder").count();
-    assert_eq!(kept, 1);
+    assert_eq!(place.records().await.expect("listed").len(), 1);
     let courier = VerdictCourier::start(reviews.clone(), place.clone(), Naming::Keep, Timetable::default());
     for (n, verdict) in [(1, "v1"), (2, "v2")] {
         let json = format!(r#"{{"verdict":"wrong","id":"{verdict}","by":"Ann"}}"#);
