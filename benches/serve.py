@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """Scoring for others: requests a second over HTTP next to the engine alone, and cameras beside the load.
 
-In turns, in one run: `ocellus bench` (the engine, pictures from memory), then the daemon with nothing but `[serve]`, asked
-by so many clients that keep their connections: pixels of the same size as a binary tensor (`/v2/…/infer`), and a JPEG of
-640x360 that must be decoded (`/v1/detect`). Then a simulated camera, without and with the load beside it. Prints Markdown tables with medians over the
-rounds and their ratios to the engine.
+A daemon with nothing but `[serve]` is asked by so many clients that keep their connections: pixels as a binary tensor
+(`/v2/…/infer`), and a JPEG that must be decoded (`/v1/detect`). Before and after each of these `ocellus bench` measures
+the engine, with one picture at a time from memory, so that a ratio compares what was measured within seconds; and once a
+round in batches, which the daemon makes when several pictures wait. Then a simulated camera, without and with the load
+beside it. Prints Markdown tables: medians over the rounds, and of the ratios the lowest and the highest.
+
+All that runs shares the processor: clients take from it too. On a machine that is busy otherwise run it as
+`chrt --rr 50 benches/serve.py …`.
 """
 
 import argparse
@@ -12,6 +16,7 @@ import http.client
 import json
 import os
 import pathlib
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -21,9 +26,13 @@ import time
 import daemon
 
 
-def bench(args):
+# Pictures a batch: as many as a model takes at once by default.
+BATCH = 8
+
+
+def bench(args, batch=1):
     command = [args.ocellus, "bench", "--model", args.model, "--device", args.device, "--json"]
-    command += ["--batch", "1", "--seconds", str(args.seconds)]
+    command += ["--batch", str(batch), "--seconds", str(args.seconds)]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
@@ -51,51 +60,84 @@ class Served:
 
     def is_ready(self):
         try:
-            return self.ask(http.client.HTTPConnection("127.0.0.1", self.port), "GET", "/v2/health/ready") == 200
+            connection = http.client.HTTPConnection("127.0.0.1", self.port)
+            connection.request("GET", "/v2/health/ready")
+            return connection.getresponse().status == 200
         except OSError:
             return False
-
-    @staticmethod
-    def ask(connection, method, path, body=None, headers=None):
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
 
     def camera(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.web)
         connection.request("GET", "/api/state")
         return json.load(connection.getresponse())["cameras"][0]["stats"]
 
-    def stop(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.process.terminate()
         self.process.wait()
         self.folder.cleanup()
 
 
+class Client:
+    """A connection that is kept. As little of it as can be is Python, which has the processor to share with the daemon."""
+
+    def __init__(self, port, request):
+        path, body, headers = request
+        lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+        lines += [f"{key}: {value}" for key, value in headers.items()]
+        self.request = "\r\n".join([*lines, "", ""]).encode() + body
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self):
+        """The status of the answer, which is read to its end."""
+        self.socket.sendall(self.request)
+        read = b""
+        while (end := read.find(b"\r\n\r\n")) < 0:
+            read += self.receive()
+        head = read[:end].lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r")[0])
+        left = end + 4 + length - len(read)
+        while left > 0:
+            left -= len(self.receive())
+        return int(head.split(None, 2)[1])
+
+    def receive(self):
+        some = self.socket.recv(1 << 16)
+        if not some:
+            raise ConnectionError("the daemon has closed the connection")
+        return some
+
+
 def load(served, request, clients, seconds):
     """Requests a second that were answered, their times in ms, and how many were turned away."""
-    until = time.time() + seconds
-    times, refused = [], []
+    times, refused, failed = [], [], []
+    until = time.monotonic() + seconds
 
     def client():
-        connection = http.client.HTTPConnection("127.0.0.1", served.port)
-        while time.time() < until:
-            began = time.time()
-            status = served.ask(connection, "POST", *request)
-            if status == 200:
-                times.append((time.time() - began) * 1e3)
-            elif status == 503:
-                refused.append(status)
-                time.sleep(0.01)
-            else:
-                raise SystemExit(f"{request[0]} answered {status}")
+        try:
+            connection = Client(served.port, request)
+            while (began := time.monotonic()) < until:
+                status = connection.ask()
+                if status == 200:
+                    times.append((time.monotonic() - began) * 1e3)
+                elif status == 503:
+                    refused.append(status)
+                    time.sleep(0.01)
+                else:
+                    raise ConnectionError(f"{request[0]} answered {status}")
+        except (OSError, ValueError) as error:
+            failed.append(error)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if failed:
+        raise SystemExit(f"a client failed: {failed[0]}")
     return len(times) / seconds, times, len(refused)
 
 
@@ -114,25 +156,28 @@ def requests(args, width, height):
 
 
 def throughput(args):
-    rows = {}
-    for _ in range(args.rounds):
-        alone = bench(args)
-        rows.setdefault("engine alone", []).append((alone["pictures_per_second"], 0.0, 0.0))
-        served = Served(args)
-        for name, request in requests(args, *alone["picture"]).items():
-            for clients in args.clients:
-                load(served, request, clients, 1)
-                rate, times, _ = load(served, request, clients, args.seconds)
-                what = f"{name}, {clients} client{'s' if clients > 1 else ''}"
-                row = (rate, statistics.median(times), daemon.percentile(times, 0.99))
-                rows.setdefault(what, []).append(row)
-        served.stop()
-    print("| way | pictures a second | ratio | p50, ms | p99, ms |\n|---|---|---|---|---|")
-    base = statistics.median(row[0] for row in rows["engine alone"])
+    before = bench(args)
+    engine, batches, rows = [before["pictures_per_second"]], [], {}
+    with Served(args) as served:
+        for _ in range(args.rounds):
+            batches.append(bench(args, BATCH)["pictures_per_second"] / engine[-1])
+            for name, request in requests(args, *before["picture"]).items():
+                for clients in args.clients:
+                    load(served, request, clients, 0.5)
+                    rate, times, _ = load(served, request, clients, args.seconds)
+                    engine.append(bench(args)["pictures_per_second"])
+                    ratio = rate / statistics.mean(engine[-2:])
+                    what = f"{name}, {clients} client{'s' if clients > 1 else ''}"
+                    row = (rate, ratio, statistics.median(times), daemon.percentile(times, 0.99))
+                    rows.setdefault(what, []).append(row)
+    print("| way | pictures a second | ratio | of the rounds | p50, ms | p99, ms |\n|---|---|---|---|---|---|")
+    alone, gain = statistics.median(engine), statistics.median(batches)
+    print(f"| engine alone | {alone:.0f} | 1 | | | |")
+    print(f"| engine alone, batches of {BATCH} | {alone * gain:.0f} | {gain:.2f} | {min(batches):.2f}–{max(batches):.2f} | | |")
     for name, measured in rows.items():
-        rate, p50, p99 = (statistics.median(column) for column in zip(*measured))
-        times = f"{p50:.1f} | {p99:.1f}" if p50 else "|"
-        print(f"| {name} | {rate:.1f} | {rate / base:.2f} | {times} |", flush=True)
+        ratios = [row[1] for row in measured]
+        rate, ratio, p50, p99 = map(statistics.median, zip(*measured))
+        print(f"| {name} | {rate:.0f} | {ratio:.2f} | {min(ratios):.2f}–{max(ratios):.2f} | {p50:.1f} | {p99:.1f} |")
 
 
 def beside(args):
@@ -140,23 +185,28 @@ def beside(args):
     print("|---|---|---|---|---|---|---|")
     for fps in args.fps:
         for clients in (0, max(args.clients)):
-            served = Served(args, fps)
-            while not (served.camera() or {}).get("scored"):
-                time.sleep(0.2)
-            time.sleep(2)
-            before, began = served.camera(), time.time()
-            rate, refused = 0.0, 0
-            if clients:
-                rate, _, refused = load(served, requests(args, 1, 1)["JPEG, 640x360"], clients, args.seconds * 2)
-            else:
-                time.sleep(args.seconds * 2)
-            after, elapsed = served.camera(), time.time() - began
-            served.stop()
-            scored = (after["scored"] - before["scored"]) / elapsed
-            dropped = after["dropped"] - before["dropped"]
-            what = f"{clients} clients" if clients else "none"
-            p99 = after["latency_ms"]["p99"]
-            print(f"| {fps} | {what} | {scored:.1f} | {dropped} | {p99:.1f} | {rate:.1f} | {refused} |", flush=True)
+            with Served(args, fps) as served:
+                row = scored_beside(args, served, clients)
+            what = f"{clients} clients with JPEGs" if clients else "none"
+            print(f"| {fps} | {what} | {row} |", flush=True)
+
+
+def scored_beside(args, served, clients):
+    """What becomes of a camera's frames while so many clients send pictures."""
+    while not (served.camera() or {}).get("scored"):
+        time.sleep(0.2)
+    time.sleep(2)
+    before, began = served.camera(), time.monotonic()
+    rate, refused, seconds = 0.0, 0, args.seconds * 2
+    if clients:
+        rate, _, refused = load(served, requests(args, 1, 1)["JPEG, 640x360"], clients, seconds)
+    else:
+        time.sleep(seconds)
+    after, elapsed = served.camera(), time.monotonic() - began
+    scored = (after["scored"] - before["scored"]) / elapsed
+    dropped = after["dropped"] - before["dropped"]
+    p99 = after["latency_ms"]["p99"]
+    return f"{scored:.1f} | {dropped} | {p99:.1f} | {rate:.0f} | {refused}"
 
 
 def main():
@@ -165,9 +215,9 @@ def main():
     parser.add_argument("--model", default="models/conveyor")
     parser.add_argument("--picture", default="models/conveyor/golden/s09102_f000000.jpg")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--fps", type=int, nargs="+", default=[10, 30])
     args = parser.parse_args()
     args.model = str(pathlib.Path(args.model).resolve())
