@@ -6,14 +6,13 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "peers"))
 from hold import hold  # noqa: E402
+from machine import until  # noqa: E402
 
 PODMAN, LIMITS, IMAGE = os.environ["PODMAN"].split(), os.environ["LIMITS"].split(), os.environ["IMAGE"]
-PATIENCE = 120
 CONFIG = """
 [mqtt]
 enabled = false
@@ -55,11 +54,7 @@ class Image(unittest.TestCase):
         return [f"--volume={config}:/etc/ocellus/ocellus.toml:ro", *options]
 
     def until(self, what, container, look):
-        end = time.monotonic() + PATIENCE
-        while not look():
-            if time.monotonic() > end:
-                raise AssertionError(f"not in time: {what}\n{self.said(container)}")
-            time.sleep(0.2)
+        until(what, look, lambda: self.said(container))
 
     def said(self, container):
         logs = podman("logs", container)

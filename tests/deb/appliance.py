@@ -9,17 +9,16 @@ import pwd
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 from hold import hold
+from machine import DROP_INS, drop_in, install, journal, run, said, show, status
+from machine import until as wait_until
 
 JOB = pathlib.Path("/job")
 PACKAGE, NEXT = JOB / "ocellus.deb", JOB / "next.deb"
 CONFIG = pathlib.Path("/etc/ocellus/ocellus.toml")
 CREDENTIAL = pathlib.Path("/etc/ocellus/credentials/mqtt")
-DROP_INS = pathlib.Path("/etc/systemd/system/ocellus.service.d")
-PATIENCE = 120
 
 HEAD = """
 site = "plant"
@@ -34,45 +33,12 @@ path = "/usr/share/ocellus/models/conveyor"
 CAMERA = '[cameras.{0}]\nsource = "sim:conveyor?seed=3&fps=5&width=320&height=180"\n'
 
 
-def run(*command, **options):
-    return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True, **options).stdout
-
-
 def until(what, look):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not in time: {what}\n{journal()[-3000:]}\n{show('StatusText')}")
-
-
-def show(name):
-    return run("systemctl", "show", "--value", "-p", name, "ocellus").strip()
-
-
-def journal():
-    return run("journalctl", "--no-pager", "-o", "cat", "-u", "ocellus")
-
-
-def status(wanted):
-    return until(f"the status {wanted!r}", lambda: wanted in show("StatusText"))
+    return wait_until(what, look, said)
 
 
 def configure(*cameras):
     CONFIG.write_text(HEAD + "".join(CAMERA.format(name) for name in cameras))
-
-
-def drop_in(text):
-    """A setting of the administrator's."""
-    DROP_INS.mkdir(exist_ok=True)
-    (DROP_INS / "test.conf").write_text(f"[Service]\n{text}\n")
-    run("systemctl", "daemon-reload")
-
-
-def install(package, *options):
-    run("dpkg", "-i", *options, package, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
 def recommended():
@@ -167,7 +133,7 @@ class Appliance(unittest.TestCase):
         self.assertEqual(entries("CAMERA=three"), [])
 
     def test_05_a_healthy_daemon_feeds_the_watchdog(self):
-        drop_in("WatchdogSec=4\nRestartSec=100ms\nTimeoutAbortSec=2")
+        drop_in("WatchdogSec=4", "RestartSec=100ms", "TimeoutAbortSec=2")
         run("systemctl", "restart", "ocellus")
         status("Cameras: 2 ok;")
         fed = {show("WatchdogTimestampMonotonic")}

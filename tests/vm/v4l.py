@@ -8,7 +8,8 @@ import sys
 import time
 import unittest
 
-from guest import CAMERA, PATIENCE, plug_in_a_camera, run, until, write
+from guest import CAMERA, plug_in_a_camera, write
+from machine import PATIENCE, run, until
 
 OCELLUS, MODEL = "/run/job/ocellus", "/run/job/colour"
 DRIVER = "/sys/bus/platform/drivers/vivid"
