@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build deb container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-evidence bench-outbox bench-fleet bench-serve bench-kills bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build deb deb-arm64 container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-evidence bench-outbox bench-fleet bench-serve bench-kills bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -32,6 +32,12 @@ test: setup-test ## run every test that needs no GPU
 deb: build ## the Debian package, for this machine's architecture
 	@scripts/setup deb
 	scripts/deb
+
+deb-arm64: build ## the Debian package for arm64, cross-compiled (some twenty minutes more the first time)
+	@scripts/setup deb arm64
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	    cargo build $(CARGO_PROFILE) --locked --target aarch64-unknown-linux-gnu
+	scripts/deb arm64
 
 test-deb: deb ## install, supervise, upgrade and remove the package in a container with systemd (a minute; root)
 	@scripts/setup nspawn
