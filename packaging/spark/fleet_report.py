@@ -44,33 +44,42 @@ def share(part, whole):
     return F.when(F.col(whole) > 0, F.col(part) / F.col(whole))
 
 
-def psi(day, baseline):
-    """Population stability index between two histograms, given as lists of columns.
+def total(bins):
+    """All that a histogram counts."""
+    return F.aggregate(bins, F.lit(0).cast("bigint"), lambda sum, count: sum + count)
+
+
+def together(histograms):
+    """One histogram of several."""
+    none = F.array_repeat(F.lit(0).cast("bigint"), BINS)
+    return F.aggregate(histograms, none, lambda sum, each: F.zip_with(sum, each, lambda a, b: a + b))
+
+
+def psi(day, baseline, n, m):
+    """Population stability index between two histograms of n and m observations.
 
     The sum of (p - q) ln(p / q) over the bins (Siddiqi, "Credit Risk Scorecards", 2006), that is, both directions of the
     Kullback-Leibler divergence. Half an observation is added to each bin, so that empty ones have a logarithm.
     """
-    total = [sum(counts[1:], counts[0]) + 0.5 * BINS for counts in (day, baseline)]
-    index = F.lit(0.0)
-    for count, before in zip(day, baseline):
-        p, q = (count + 0.5) / total[0], (before + 0.5) / total[1]
-        index = index + (p - q) * F.log(p / q)
-    return index
+
+    def of_bin(count, before):
+        p, q = (count + 0.5) / (n + 0.5 * BINS), (before + 0.5) / (m + 0.5 * BINS)
+        return (p - q) * F.log(p / q)
+
+    return F.aggregate(F.zip_with(day, baseline, of_bin), F.lit(0.0), lambda sum, each: sum + each)
 
 
-def chance(day, baseline):
+def chance(day, baseline, n, m):
     """What the index exceeds in one of 1,000 cases by chance, though nothing has changed.
 
     Without a change it is about (1/n + 1/m) times a chi-square with a degree of freedom less than there are bins in use
     (Yurdakul, "Statistical properties of population stability index", 2018); its quantile by Wilson and Hilferty (1931).
     """
-    used = F.lit(0.0)
-    for count, before in zip(day, baseline):
-        used = used + F.when(count + before > 0, 1.0).otherwise(0.0)
-    k = F.greatest(used - 1, F.lit(1.0))
+    both = F.zip_with(day, baseline, lambda count, before: count + before)
+    used = F.size(F.filter(both, lambda count: count > 0))
+    k = F.greatest(used - 1, F.lit(1)).cast("double")
     quantile = k * F.pow(1 - 2 / (9 * k) + Z * F.sqrt(2 / (9 * k)), 3)
-    n, m = (F.greatest(sum(counts[1:], counts[0]).cast("double"), F.lit(1.0)) for counts in (day, baseline))
-    return quantile * (1 / n + 1 / m)
+    return quantile * (1 / F.greatest(n, F.lit(1)) + 1 / F.greatest(m, F.lit(1)))
 
 
 def report(hours, baseline_days=7, threshold=0.25):
@@ -80,23 +89,22 @@ def report(hours, baseline_days=7, threshold=0.25):
     digest, saw the label: a new model begins anew. `drift` is the label whose index is highest, if that is at least
     `threshold` and more than chance.
     """
-    bins = [f"s{i}" for i in range(BINS)]
     series = [*CAMERA, "model_digest", "label"]
-    counts = [F.sum(F.col("scores")[i]).alias(name) for i, name in enumerate(bins)]
-    daily = hours.groupBy(*series, "dt").agg(*[F.sum(name).alias(name) for name in SUMS], *counts)
+    # Histograms stay arrays: a column for each bin makes expressions that Spark cannot compile, and a window for each.
+    bins = [F.coalesce(F.sum(F.col("scores")[i]), F.lit(0)) for i in range(BINS)]
+    daily = hours.groupBy(*series, "dt").agg(*[F.sum(name).alias(name) for name in SUMS], F.array(*bins).alias("day"))
     # Only days on which the label was seen count.
-    seen = F.coalesce(F.col("detections"), F.lit(0)) > 0
-    days = Window.partitionBy(*series, "seen").orderBy("dt")
+    daily = daily.withColumn("seen", F.coalesce(F.col("detections"), F.lit(0)) > 0)
     whole = Window.partitionBy(*series, "seen")
-    daily = daily.withColumn("seen", seen).withColumn("number", F.row_number().over(days))
+    daily = daily.withColumn("number", F.row_number().over(whole.orderBy("dt")))
     early = F.col("number") <= baseline_days
-    for name in bins:
-        before = F.sum(F.when(early, F.col(name))).over(whole)
-        daily = daily.withColumn(name, F.coalesce(F.col(name), F.lit(0))).withColumn("b" + name, F.coalesce(before, F.lit(0)))
-    day, baseline = [[F.col(prefix + name) for name in bins] for prefix in ("", "b")]
+    daily = daily.withColumn("first", F.collect_list(F.when(early, F.col("day"))).over(whole))
+    daily = daily.withColumn("baseline", together(F.col("first")))
+    daily = daily.withColumn("n", total(F.col("day"))).withColumn("m", total(F.col("baseline")))
+    compared = [F.col(name) for name in ("day", "baseline", "n", "m")]
     later = F.col("seen") & ~early
-    daily = daily.withColumn("psi", F.when(later, psi(day, baseline)))
-    daily = daily.withColumn("chance", F.when(later, chance(day, baseline)))
+    daily = daily.withColumn("psi", F.when(later, psi(*compared)))
+    daily = daily.withColumn("chance", F.when(later, chance(*compared)))
     shifted = (F.col("psi") >= threshold) & (F.col("psi") > F.col("chance"))
     daily = daily.withColumn("shift", F.when(shifted, F.col("psi")))
     cameras = daily.groupBy(*CAMERA, "dt").agg(
