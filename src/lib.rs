@@ -22,6 +22,7 @@ pub mod config;
 mod digest;
 mod logs;
 mod outage;
+pub mod random;
 pub mod secret;
 mod sqlite;
 pub mod state;
@@ -57,6 +58,3 @@ pub mod doctor;
 #[cfg(test)]
 #[path = "../crates/ocellus-onnx/src/samples.rs"]
 mod samples;
-
-#[cfg(test)]
-mod random;

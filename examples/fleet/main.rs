@@ -4,7 +4,7 @@
 //! cargo run --release --example fleet -- FOLDER --nodes 100 --days 30 --hours-per-file 1 --drift-from 20
 //! ```
 //!
-//! Prints one JSON object: how many files, frames and detections there are, and which cameras drift from which day on.
+//! Prints one JSON object: how many files, rows, frames and detections there are, and which cameras drift from which day on.
 
 mod simulate;
 

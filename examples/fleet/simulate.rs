@@ -7,6 +7,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use ocellus::config::Global;
 use ocellus::insights::{BINS, Files, Key, Origin, Part, Policy, Sums};
+use ocellus::random::Random;
 use serde_json::{Value, json};
 use ulid::Ulid;
 
@@ -29,39 +30,16 @@ pub struct Fleet {
     pub drift_from: Option<u32>,
 }
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// 0..1.
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Of mean 0 and deviation 1, as a sum of twelve.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-}
-
 impl Fleet {
     /// When it begins.
     fn start() -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::days(20_454)
     }
 
-    /// Writes the fleet's files into a folder, and gives what a report must find: how many files, frames and detections
-    /// there are, and the cameras that drift, with the day from which they do.
+    /// Writes the fleet's files into a folder, and gives what a report must find: how many files, rows, frames and
+    /// detections there are, and the cameras that drift, with the day from which they do.
     pub fn write(&self, folder: &Path) -> Result<Value, Box<dyn Error>> {
-        let mut truth = (0_u64, 0_u64, 0_u64, Vec::new());
+        let (mut files, mut count, mut frames, mut detections, mut drifts) = (0_u64, 0_usize, 0_u64, 0_u64, Vec::new());
         for node in 0..self.nodes {
             let origin = Origin { site: format!("plant-{:02}", node / NODES), node: format!("edge-{node:03}") };
             let drifting: Vec<u32> = (0..CAMERAS)
@@ -69,15 +47,16 @@ impl Fleet {
                 .collect();
             for camera in &drifting {
                 let day = Self::start() + TimeDelta::days(self.drift_from.unwrap_or(0).into());
-                truth.3.push(json!({"site": origin.site, "node": origin.node, "camera": format!("line-{camera}"),
+                drifts.push(json!({"site": origin.site, "node": origin.node, "camera": format!("line-{camera}"),
                                     "day": day.format("%Y-%m-%d").to_string()}));
             }
             for span in 0..self.days * 24 / self.hours_per_file {
                 let first = span * self.hours_per_file;
                 let rows: Vec<_> =
                     (first..first + self.hours_per_file).flat_map(|hour| self.hour(node, hour, &drifting)).collect();
-                truth.1 += rows.iter().map(|(_, sums)| sums.frames).sum::<u64>();
-                truth.2 += rows.iter().map(|(_, sums)| sums.detections).sum::<u64>();
+                count += rows.len();
+                frames += rows.iter().map(|(_, sums)| sums.frames).sum::<u64>();
+                detections += rows.iter().map(|(_, sums)| sums.detections).sum::<u64>();
                 let seed = u128::from(node) << 64 | u128::from(first) << 8;
                 let part = Part {
                     number: 1,
@@ -90,12 +69,11 @@ impl Fleet {
                     let path = folder.join(&made.name);
                     fs::create_dir_all(path.parent().unwrap_or(folder))?;
                     fs::write(path, &made.content)?;
-                    truth.0 += 1;
+                    files += 1;
                 }
             }
         }
-        let (files, frames, detections, drifts) = truth;
-        Ok(json!({"files": files, "frames": frames, "detections": detections, "drifts": drifts}))
+        Ok(json!({"files": files, "rows": count, "frames": frames, "detections": detections, "drifts": drifts}))
     }
 
     /// A node's rows of one hour. A shift begins at six and ends at ten in the evening.

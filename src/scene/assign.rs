@@ -113,7 +113,7 @@ impl Solver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::testing::Random;
+    use crate::random::Random;
 
     fn total(pairs: &[(usize, usize)], gains: &[Vec<f64>]) -> f64 {
         pairs.iter().map(|(row, column)| gains[*row][*column]).sum()
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn it_is_as_good_as_trying_everything() {
-        let mut random = Random::new(1);
+        let mut random = Random(1);
         for _ in 0..2000 {
             let (rows, columns) = (random.below(6), random.below(6));
             let mut gain = || if random.unit() < 0.4 { 0.0 } else { f64::from(random.below(20) as u32) / 10.0 };

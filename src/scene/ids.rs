@@ -3,12 +3,14 @@
 use chrono::{DateTime, Utc};
 use ulid::Ulid;
 
+use crate::random::Random;
+
 /// Makes ids.
 #[derive(Debug)]
 pub struct Ids {
     last: Ulid,
     /// The state of the generator where ids are to be the same in every run.
-    seeded: Option<u64>,
+    seeded: Option<Random>,
 }
 
 impl Ids {
@@ -21,7 +23,7 @@ impl Ids {
     /// The same ids in every run, for replay.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { last: Ulid::nil(), seeded: Some(seed) }
+        Self { last: Ulid::nil(), seeded: Some(Random(seed)) }
     }
 
     /// An id for something that happened at this time; greater than all before it.
@@ -29,22 +31,13 @@ impl Ids {
     pub fn next(&mut self, at: DateTime<Utc>) -> Ulid {
         let random = match &mut self.seeded {
             None => Ulid::generate().random(),
-            Some(state) => u128::from(split_mix(state)) << 64 | u128::from(split_mix(state)),
+            Some(random) => u128::from(random.bits()) << 64 | u128::from(random.bits()),
         };
         let drawn = Ulid::from_parts(u64::try_from(at.timestamp_millis()).unwrap_or(0), random);
         // At the end of all ULIDs, in the year 10889, none is greater.
         self.last = if drawn > self.last { drawn } else { self.last.increment().unwrap_or(drawn) };
         self.last
     }
-}
-
-/// `SplitMix64` (Steele et al. 2014).
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::testing::Random;
+    use crate::random::Random;
 
     fn at(x: f64, y: f64) -> Place {
         Place { x, y, w: 0.2, h: 0.1 }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_steady_thing_is_where_it_is_expected_also_when_frames_come_unevenly() {
         let mut motion = Motion::new(&at(0.0, 0.5), &Flow::default());
-        let (mut random, mut time) = (Random::new(7), 0.0);
+        let (mut random, mut time) = (Random(7), 0.0);
         for _ in 0..60 {
             let dt = 0.02 + 0.2 * random.unit();
             time += dt;
@@ -218,7 +218,7 @@ mod tests {
     /// The mean squared surprise of measurements with the noise that the filter expects is about their dimension.
     #[test]
     fn deviations_are_what_they_claim() {
-        let mut random = Random::new(3);
+        let mut random = Random(3);
         let (mut sum, mut count) = (0.0, 0.0);
         for _ in 0..200 {
             let mut motion = Motion::new(&at(0.0, 0.5), &Flow::default());
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_flow_is_known_where_things_move_alike() {
         let (mut belt, mut crowd, mut parked) = (Flow::default(), Flow::default(), Flow::default());
-        let mut random = Random::new(5);
+        let mut random = Random(5);
         for _ in 0..200 {
             belt.learn([0.2 + 0.01 * random.normal(), 0.005 * random.normal()]);
             crowd.learn([0.2 * random.normal(), 0.2 * random.normal()]);

@@ -4,37 +4,6 @@ use chrono::{DateTime, Utc};
 
 use crate::detection::{Detections, FrameRef, Latency, ModelRef, Object, Rect, SCHEMA};
 
-/// Numbers that look random and are the same in every run (`SplitMix64`, Steele et al. 2014).
-pub(in crate::scene) struct Random(u64);
-
-impl Random {
-    pub(in crate::scene) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(in crate::scene) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(in crate::scene) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).expect("small")
-    }
-
-    /// Uniform in 0..1.
-    pub(in crate::scene) fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// About normal, mean 0 and deviation 1: the sum of twelve uniform numbers.
-    pub(in crate::scene) fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
-    }
-}
-
 /// A time, some milliseconds into 2026.
 pub(in crate::scene) fn wall(ms: u64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_767_225_600_000 + ms as i64).expect("a time")

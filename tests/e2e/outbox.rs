@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ocellus::random::Random;
 use serde_json::Value;
 
 use crate::peers::{Mosquitto, Running, ocellus, run, text, until};
@@ -119,19 +120,6 @@ fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     Some((kind, body))
 }
 
-/// Numbers that look random and are the same in every run (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-}
-
 /// Cameras of a node: so many that events come quickly.
 const LINES: u64 = 4;
 
@@ -234,12 +222,12 @@ fn every_event_that_was_kept_arrives_under_one_id() {
         // Some are killed while they start, the others after some events.
         let events = random.below(16);
         if events < 4 {
-            std::thread::sleep(Duration::from_millis(random.below(300)));
+            std::thread::sleep(Duration::from_millis(random.below(300) as u64));
         } else {
             for _ in 0..events {
                 running.wait_for("event that was kept", |line| node.hear(line).then_some(()));
             }
-            std::thread::sleep(Duration::from_micros(random.below(30_000)));
+            std::thread::sleep(Duration::from_micros(random.below(30_000) as u64));
         }
         if round % 5 == 4 {
             broker.kill();

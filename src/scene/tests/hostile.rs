@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::testing::{Random, frame, object};
+use super::super::testing::{frame, object};
 use super::super::tracker::{MAX_OBJECTS, MAX_TRACKS};
 use super::super::{Ids, Scene};
 use super::life::{line, zone};
 use crate::config::TrackConfig;
 use crate::detection::{Object, Rect};
+use crate::random::Random;
 
 fn scene() -> Scene {
     let track = TrackConfig { confirm: 1, ..TrackConfig::default() };
@@ -20,7 +21,7 @@ const ODD: [f32; 12] =
 
 #[test]
 fn numbers_that_mean_nothing_pass_through() {
-    let (mut scene, mut random) = (scene(), Random::new(1));
+    let (mut scene, mut random) = (scene(), Random(1));
     for seq in 0..500 {
         let mut odd = || ODD[random.below(ODD.len())];
         let objects: Vec<Object> =
@@ -40,13 +41,13 @@ fn numbers_that_mean_nothing_pass_through() {
 
 #[test]
 fn sizes_and_times_that_make_no_sense_do_no_harm() {
-    let (mut scene, mut random) = (scene(), Random::new(2));
+    let (mut scene, mut random) = (scene(), Random(2));
     for seq in 0..500 {
         let rect = Rect { x: random.unit() as f32, y: random.unit() as f32, w: 0.1, h: 0.1 };
         let mut message = frame(seq, 0, vec![object("bolt", 0.9, rect)]);
         (message.frame.width, message.frame.height) =
             ([0, 1, u32::MAX][random.below(3)], [0, 1, u32::MAX][random.below(3)]);
-        let at = [0, 1, u64::MAX, random.next()][random.below(4)];
+        let at = [0, 1, u64::MAX, random.bits()][random.below(4)];
         assert_eq!(scene.step(message, Duration::from_nanos(at)).detections.objects.len(), 1);
     }
     scene.step(frame(0, 0, Vec::new()), Duration::MAX);
@@ -55,7 +56,7 @@ fn sizes_and_times_that_make_no_sense_do_no_harm() {
 
 #[test]
 fn any_number_of_objects_takes_bounded_room() {
-    let (mut scene, mut random) = (scene(), Random::new(3));
+    let (mut scene, mut random) = (scene(), Random(3));
     for seq in 0..12 {
         let mut place = || random.unit() as f32;
         let objects: Vec<Object> = (0..3000)
@@ -77,7 +78,7 @@ fn events_tell_a_consistent_story() {
 
     use crate::event::{Counted, EventType, ZoneChange};
     for seed in 0..20 {
-        let (mut scene, mut random) = (scene(), Random::new(100 + seed));
+        let (mut scene, mut random) = (scene(), Random(100 + seed));
         let (mut events, mut counts) = (Vec::new(), BTreeMap::new());
         let mut at = 0;
         for seq in 0..300 {
