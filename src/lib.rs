@@ -13,6 +13,8 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// Whether wgpu's types may be shared between threads is asked of types that lie deeper in each other than 128.
+#![recursion_limit = "256"]
 
 mod backoff;
 mod causes;
