@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Finding, Machine};
 use crate::config::Config;
@@ -12,6 +12,10 @@ const CHECK: &str = "disk";
 const SAMPLE: usize = 8 << 20;
 /// Slower disks hold evidence up, bytes a second.
 const SLOW: f64 = 4e6;
+/// How often a small write is synced to see how long that takes.
+const COMMITS: usize = 15;
+/// Each event waits that long until it counts as kept; more is a disk that is worn, busy, or a card.
+const LATE: Duration = Duration::from_millis(100);
 /// Where the packaged unit keeps what lasts.
 const PACKAGED: &str = "/var/lib/ocellus";
 
@@ -27,7 +31,7 @@ pub(super) fn examine(machine: &Machine, config: &Config) -> Vec<Finding> {
         return vec![Finding::error(CHECK, "there is no place for the outbox", "set `path` in [outbox]")];
     };
     let wanted = config.outbox.max_mib.saturating_add(config.outbox.reserve_mib);
-    vec![room(&folder, wanted), speed(&folder)]
+    vec![room(&folder, wanted), speed(&folder), latency(&folder)]
 }
 
 /// The outbox's folder, or the nearest one above it that is there.
@@ -87,6 +91,42 @@ fn speed(folder: &Path) -> Finding {
     }
 }
 
+/// How long a small write takes until it is on the disk, as each event of the outbox has to.
+fn latency(folder: &Path) -> Finding {
+    let at = folder.display();
+    let file = folder.join(format!(".ocellus-doctor-{}", std::process::id()));
+    let commit = |log: &mut std::fs::File| {
+        let started = Instant::now();
+        log.write_all(&[0x5a; 4096])?;
+        log.sync_data()?;
+        Ok(started.elapsed())
+    };
+    let measured = std::fs::File::create(&file)
+        .and_then(|mut log| (0..COMMITS).map(|_| commit(&mut log)).collect::<std::io::Result<Vec<_>>>());
+    // It holds nothing, or was not made.
+    let _ = std::fs::remove_file(&file);
+    match measured {
+        Err(error) => Finding::error(CHECK, format!("{at} can't be synced: {error}"), "set another `path` in [outbox]"),
+        Ok(mut times) => {
+            times.sort_unstable();
+            judge_latency(&at.to_string(), times.get(COMMITS / 2).copied().unwrap_or_default())
+        }
+    }
+}
+
+fn judge_latency(at: &str, median: Duration) -> Finding {
+    let said = format!("{at} has a small write after {:.1} ms, synced", median.as_secs_f64() * 1e3);
+    if median > LATE {
+        Finding::warning(
+            CHECK,
+            said,
+            "put the outbox on a quicker disk (`path` in [outbox]): each event waits for that",
+        )
+    } else {
+        Finding::ok(CHECK, said)
+    }
+}
+
 fn judge(at: &str, rate: f64) -> Finding {
     let said = format!("{at} takes {:.0} MB/s, synced", rate / 1e6);
     if rate < SLOW {
@@ -108,7 +148,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let text = format!("[outbox]\npath = {:?}\nmax_mib = 1\nreserve_mib = 1\n", root.path().join("a/b"));
         let found = examine(&machine(root.path(), &[]), &parse(&text).unwrap());
-        assert_eq!(found.len(), 2);
+        assert_eq!(found.len(), 3);
         assert!(found.iter().all(|finding| finding.verdict == Verdict::Ok), "{found:?}");
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
@@ -128,6 +168,8 @@ mod tests {
         assert_eq!(room(root.path(), u64::MAX).verdict, Verdict::Warning);
         assert_eq!(room(&root.path().join("absent"), 1).verdict, Verdict::Error);
         assert_eq!(speed(Path::new("/proc")).verdict, Verdict::Error);
+        assert_eq!(latency(Path::new("/proc")).verdict, Verdict::Error);
+        assert_eq!(judge_latency("/x", Duration::from_millis(101)).verdict, Verdict::Warning);
         assert_eq!(judge("/x", 1e6).verdict, Verdict::Warning);
         assert_eq!(judge("/x", 1e8).verdict, Verdict::Ok);
         let off = parse("[outbox]\nenabled = false\n").unwrap();

@@ -9,8 +9,11 @@ mod cameras;
 mod clock;
 mod disk;
 mod gpu;
+mod hub;
+mod sas;
 mod store;
 mod vulkan;
+mod web;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -89,6 +92,11 @@ impl Machine {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Its variables, as those take them who ask for several.
+    fn environment(&self) -> Vec<(String, String)> {
+        self.variables.clone().into_iter().collect()
+    }
+
     fn is_container(&self) -> bool {
         let marks = ["/.dockerenv", "/run/.containerenv"];
         marks.iter().any(|mark| self.path(mark).exists())
@@ -102,12 +110,21 @@ pub async fn examine(machine: &Machine, config: &Config, mut tell: impl FnMut(Fi
     gpu::examine(machine, config.device).into_iter().for_each(&mut tell);
     cameras::examine(config).await.into_iter().for_each(&mut tell);
     tell(cameras::ffmpeg(machine));
-    tell(broker::examine(config).await);
-    if let Some(evidence) = &config.evidence {
-        tell(store::examine(&evidence.store).await);
-    }
     disk::examine(machine, config).into_iter().for_each(&mut tell);
+    // Certificates, tokens and signatures are only good with a clock that is right.
     tell(clock::examine(machine, chrono::Utc::now()));
+    let stores = store::stores(machine, config).await;
+    let clock = match store::clock(&stores) {
+        Some(clock) => Some(clock),
+        None => hub::clock(config).await,
+    };
+    clock.iter().map(|(server, ahead)| clock::compare(server, *ahead)).for_each(&mut tell);
+    let ahead = clock.map(|(_, ahead)| ahead);
+    broker::examine(config).await.into_iter().for_each(&mut tell);
+    hub::examine(config, ahead).await.into_iter().for_each(&mut tell);
+    for store in stores {
+        store.examine(machine, ahead).await.into_iter().for_each(&mut tell);
+    }
 }
 
 /// The part that a child process does: opens the GPU, and has it find what it must.

@@ -1,5 +1,7 @@
 //! Where the broker is, from the configured URL.
 
+use std::fmt;
+
 use url::{Host, Url};
 
 use super::error::MqttError;
@@ -11,6 +13,12 @@ pub(super) struct Endpoint {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) tls: bool,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
 }
 
 impl Endpoint {

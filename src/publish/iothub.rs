@@ -21,6 +21,7 @@ mod encode;
 mod error;
 mod identity;
 mod methods;
+mod reach;
 mod sas;
 mod session;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use self::dialect::{Hub, properties};
 use self::drive::Driver;
 pub use self::error::IotHubError;
 use self::identity::Identity;
+pub use self::reach::{Depth, Way, reach, web_host};
 use super::mqtt::link::{self, Link};
 use super::mqtt::wire::{self, Client};
 use super::mqtt::{Durable, carry};

@@ -24,6 +24,8 @@ mod topics;
 pub use self::error::MqttError;
 pub use self::iothub::{IotHub, IotHubError, IotHubHandle};
 pub use self::mqtt::{Durable, Known, Mqtt, MqttHandle, Step, Unreachable, reach};
+pub use self::tls::Distrust;
+pub(crate) use self::tls::distrust;
 pub use self::topics::{TopicError, Topics};
 
 use crate::config::MqttConfig;

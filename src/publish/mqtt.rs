@@ -14,7 +14,7 @@ pub(super) mod dialect;
 pub(super) mod link;
 mod memory;
 pub(super) mod options;
-mod reach;
+pub(super) mod reach;
 pub(super) mod wire;
 
 use std::fmt;

@@ -1,12 +1,14 @@
-//! TLS towards the broker: whom to trust, and who we are.
+//! TLS towards the broker: whom to trust, who we are, and why a connection failed.
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rumqttc::tokio_rustls::rustls;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
 use super::error::MqttError;
 
@@ -71,6 +73,69 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, MqttError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, MqttError> {
     std::fs::read(path).map_err(|source| MqttError::File { path: path.to_owned(), source })
+}
+
+/// Why a connection by TLS failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distrust {
+    /// The other side's certificate has expired, by this machine's clock.
+    Expired,
+    /// It is not valid yet, by this machine's clock.
+    NotYetValid,
+    /// It is for another name.
+    OtherName,
+    /// Nobody whom we trust vouches for it.
+    UnknownAuthority,
+    /// The other side does not accept our certificate, or misses one.
+    OursRefused,
+    /// What the other side says is not TLS.
+    NotTls,
+    /// Something else, which the reason says.
+    Other,
+}
+
+/// What of TLS is the cause of an error; none where TLS is not.
+pub(crate) fn distrust(error: &(dyn Error + 'static)) -> Option<Distrust> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Some(of_tls(error));
+        }
+        // What an I/O error holds is not among its sources.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn of_tls(error: &rustls::Error) -> Distrust {
+    use CertificateError as Wrong;
+    match error {
+        rustls::Error::InvalidCertificate(wrong) => match wrong {
+            Wrong::Expired | Wrong::ExpiredContext { .. } => Distrust::Expired,
+            Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => Distrust::NotYetValid,
+            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => Distrust::OtherName,
+            // An authority of the same name with another key shows as a bad signature.
+            Wrong::UnknownIssuer | Wrong::BadSignature => Distrust::UnknownAuthority,
+            _ => Distrust::Other,
+        },
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied,
+        ) => Distrust::OursRefused,
+        rustls::Error::InvalidMessage(_) => Distrust::NotTls,
+        _ => Distrust::Other,
+    }
 }
 
 fn no_pem(path: &Path, what: &'static str) -> MqttError {

@@ -15,7 +15,7 @@ use std::future::Future;
 
 pub use self::courier::{Courier, CourierHandle, Inlet, Timetable};
 pub use self::lake::{Carrier, item_of as insights_item};
-pub use self::store::{ShipError, Store};
+pub use self::store::{ShipError, Store, server};
 pub use self::verdicts::VerdictCourier;
 
 use crate::evidence::Evidence;

@@ -23,6 +23,7 @@ use object_store::{
 use url::Url;
 
 pub use self::error::ShipError;
+pub use self::server::server;
 use super::azure::{Connector, Signer};
 use super::queue::Queue;
 use super::{Sink, layout};
@@ -96,7 +97,8 @@ impl Store {
         Self::open_with(text, way, &variables.collect::<Vec<_>>())
     }
 
-    fn open_with(text: &str, way: &ShipConfig, environment: &[(String, String)]) -> Result<Self, ShipError> {
+    /// As [`open_by`](Self::open_by), with these variables in place of the environment.
+    pub(crate) fn open_with(text: &str, way: &ShipConfig, environment: &[(String, String)]) -> Result<Self, ShipError> {
         match Place::of(text)? {
             Place::Folder(path) => folder::open(&path),
             Place::Azure(url, base) => azure(&url, base, way, environment),
@@ -310,6 +312,7 @@ mod blocks;
 mod error;
 mod folder;
 mod read;
+mod server;
 mod verdicts;
 
 use self::azure::azure;

@@ -292,7 +292,7 @@ impl Container {
     }
 
     /// Runs a line with `client` in hand and gives what it prints.
-    fn python(&self, line: &str) -> Vec<u8> {
+    pub fn python(&self, line: &str) -> Vec<u8> {
         let script = format!(
             "import hashlib, json, sys\nfrom azure.storage.blob import ContainerClient\n\
              account, key, address, name = sys.argv[1:]\n\

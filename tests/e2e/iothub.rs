@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::peers::{Mosquitto, Running, Subscriber, ocellus, run, text, until};
 
 #[path = "../peers/iot_hub.rs"]
-mod peer;
+pub mod peer;
 
 /// A node on a simulated line whose events go to a hub.
 struct Node {

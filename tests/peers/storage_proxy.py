@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+from email.utils import formatdate
 
 NEWEST = "2019-07-07"
 FAULTS = ["none"] * 5 + ["busy", "throttled", "cut-request", "cut-answer", "no-answer", "slow"]
@@ -74,6 +75,7 @@ def read_body(connection, body, length):
 def answer(connection, status, reason, code, more=""):
     body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>No.</Message></Error>'
     head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/xml\r\nx-ms-error-code: {code}\r\n"
+    head += f"Date: {formatdate(usegmt=True)}\r\n"
     connection.sendall(f"{head}{more}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
 
 

@@ -192,7 +192,7 @@ enum Ended {
 }
 
 /// A hub doesn't say why it refuses. These are the reasons that there are.
-fn refusal(config: &IotHubConfig) -> String {
+pub(super) fn refusal(config: &IotHubConfig) -> String {
     let proof = if config.cert_file.is_some() {
         "is the certificate's thumbprint or authority registered, is its name the device's id"
     } else {

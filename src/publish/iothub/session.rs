@@ -16,7 +16,7 @@ use crate::clock::Clock;
 /// What the user name says which version of the hub's interface is spoken.
 const API: &str = "2021-04-12";
 /// The port of MQTT over TLS.
-const PORT: u16 = 8883;
+pub(super) const PORT: u16 = 8883;
 /// A peer that is silent for twice this long is taken for gone. A hub takes up to 1,177 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Longest wait for a connection, and for a packet to be written, in seconds.

@@ -15,6 +15,7 @@ use rumqttc::{
 
 use super::link::MAX_PACKET;
 use super::options::Options;
+use crate::publish::tls::{Distrust, distrust};
 
 /// What is handed to the client.
 #[derive(Debug, Clone)]
@@ -87,6 +88,8 @@ pub(in crate::publish) struct Broken {
     pub(in crate::publish) oversized: bool,
     /// The peer is there, but does not let us in.
     pub(in crate::publish) refused: bool,
+    /// What of TLS is the cause.
+    pub(in crate::publish) distrust: Option<Distrust>,
 }
 
 /// Makes a client. `capacity` is how many messages its channel takes.
@@ -284,7 +287,8 @@ fn describe(error: &ConnectionError) -> Broken {
         ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded(_)))
     );
     let refused = matches!(error, ConnectionError::ConnectionRefused(_));
-    Broken { reason: if oversized { self::oversized() } else { reason(error) }, oversized, refused }
+    let reason = if oversized { self::oversized() } else { reason(error) };
+    Broken { reason, oversized, refused, distrust: distrust(error) }
 }
 
 fn reason(error: &ConnectionError) -> String {
@@ -310,7 +314,13 @@ fn describe5(error: &v5::ConnectionError) -> Broken {
         )
     );
     let refused = matches!(error, v5::ConnectionError::ConnectionRefused(_));
-    Broken { reason: if oversized { self::oversized() } else { reason5(error) }, oversized, refused }
+    let reason = if oversized { self::oversized() } else { reason5(error) };
+    // This one does not say what it comes from.
+    let distrust = match error {
+        v5::ConnectionError::MqttState(v5::StateError::Deserialization(inner)) => distrust(inner),
+        other => distrust(other),
+    };
+    Broken { reason, oversized, refused, distrust }
 }
 
 fn reason5(error: &v5::ConnectionError) -> String {

@@ -16,7 +16,7 @@ use crate::ship::azure::{Connector, Signer};
 use crate::ship::queue::Queue;
 
 /// The host of storage accounts in the public cloud.
-const PUBLIC: &str = "blob.core.windows.net";
+pub(super) const PUBLIC: &str = "blob.core.windows.net";
 
 pub(super) fn azure(
     url: &Url,
@@ -113,7 +113,7 @@ fn connector(
 }
 
 /// The account in `https://ACCOUNT.blob…` and `abfss://container@ACCOUNT.dfs…`.
-fn account_of(url: &Url) -> Option<String> {
+pub(super) fn account_of(url: &Url) -> Option<String> {
     let (account, rest) = url.host_str()?.split_once('.')?;
     (rest.starts_with("blob.") || rest.starts_with("dfs.")).then(|| account.to_owned())
 }
