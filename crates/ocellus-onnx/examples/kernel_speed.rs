@@ -51,7 +51,7 @@ fn measure(isa: Isa, (inputs, outputs, height, width, kernel, stride, depthwise)
     let input = if inputs <= 12 { Layout::Planar } else { Layout::Blocked };
     let spec = ConvSpec { in_channels: inputs, out_channels: outputs, groups, window, input };
     let weights = vec![0.01; outputs * inputs / groups * kernel * kernel];
-    let conv = Conv::new(isa, spec, &weights, &[], Activation::Relu).expect("a supported layer");
+    let conv = Conv::new(isa, spec, &weights, &[], Activation::Relu, None).expect("a supported layer");
     let shape = Shape::new(1, inputs, height, width);
     let out_shape = conv.output(shape).expect("a window that fits");
     let mut from = Buffer::zeros(shape.len_in(input, isa.lanes()));

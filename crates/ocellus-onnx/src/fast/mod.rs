@@ -8,6 +8,7 @@
 mod buffers;
 mod fuse;
 mod given;
+mod grid;
 mod ir;
 mod outline;
 mod parts;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::buffers::share;
+use super::grid;
 use super::ir::{self, Graph, Id, Op, Sum};
 use super::read::image_shape;
 use super::step::{Output, Place, Program, Source, Step, Take, Work};
@@ -145,7 +146,7 @@ impl<'g> Placer<'g> {
             Some(Sum::BeforeActivation) => (Activation::None, conv.activation),
             Some(Sum::AfterActivation) | None => (conv.activation, conv.last),
         };
-        let kernel = Conv::new(self.isa, spec, &conv.weights, &conv.bias, inner).ok()?;
+        let kernel = Conv::new(self.isa, spec, &conv.weights, &conv.bias, inner, grid::of(self.graph, first)).ok()?;
         let mut reads = vec![if spec.input == Layout::Planar { self.plain(first)? } else { self.blocked(first)? }];
         if conv.sum.is_some() {
             reads.push(self.blocked(value.inputs[1])?);

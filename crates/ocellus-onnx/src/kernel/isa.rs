@@ -1,7 +1,7 @@
 //! Which vector instructions the kernels use.
 
 #[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
+use super::simd::{Avx2, Avx512, vnni::Vnni};
 use super::simd::{Kernel, Portable};
 
 /// An instruction set that this machine has: it can only be had from [`Isa::best`] and [`Isa::available`].
@@ -44,6 +44,12 @@ impl Isa {
             Set::Avx2(_) => 8,
             Set::Portable => 8,
         }
+    }
+
+    /// The dot products of bytes that go with it, where the machine has them.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn vnni(self) -> Option<Vnni> {
+        if matches!(self.0, Set::Avx512(_)) { Vnni::detect() } else { None }
     }
 
     /// Blocks of output channels that convolutions compute together.

@@ -1,6 +1,8 @@
 //! Activations on vectors. The exponential reduces its argument to `n ln 2 + r` and uses the polynomial for `r` of
 //! Cephes' `expf`; `tanhf` near 0 is from the same library. Relative errors stay below 1e-6.
 
+use std::sync::Arc;
+
 use super::simd::{Inner, Simd};
 use super::{Activation, Grid};
 
@@ -55,12 +57,18 @@ pub fn clamp<const B: usize, S: Simd<B>>(s: S, x: S::V, low: S::V, high: S::V) -
     s.min(high, s.max(low, x))
 }
 
-/// What lies beyond the grid is brought to its ends first, so that all that is divided is a number of ordinary size.
+/// The whole number of steps to the nearest value of a grid. What lies beyond the grid is brought to its ends first, so
+/// that all that is divided is a number of ordinary size.
 #[inline(always)]
-fn quantise<const B: usize, S: Simd<B>>(s: S, x: S::V, grid: Grid) -> S::V {
+fn steps<const B: usize, S: Simd<B>>(s: S, x: S::V, grid: Grid) -> S::V {
     let x = clamp(s, x, s.splat(grid.low * grid.scale), s.splat(grid.high * grid.scale));
     let steps = s.quotient(x, s.splat(grid.scale), s.splat(1.0 / grid.scale));
-    s.mul(s.sub(s.add(steps, s.splat(ROUND)), s.splat(ROUND)), s.splat(grid.scale))
+    s.sub(s.add(steps, s.splat(ROUND)), s.splat(ROUND))
+}
+
+#[inline(always)]
+fn quantise<const B: usize, S: Simd<B>>(s: S, x: S::V, grid: Grid) -> S::V {
+    s.mul(steps(s, x, grid), s.splat(grid.scale))
 }
 
 /// The activation of one vector.
@@ -140,35 +148,74 @@ impl<const B: usize, S: Simd<B>> Inner<B, S> for Activate<'_, B> {
     }
 }
 
+/// A function of the values of a grid, computed once for each.
+#[derive(Debug)]
+struct Table {
+    grid: Grid,
+    values: [f32; 256],
+}
+
+impl Table {
+    /// For functions that cost more than to find a value here; on grids of more than 256 values there are none.
+    fn new(activation: Activation) -> Option<Self> {
+        let Activation::QuantisedSilu { x: grid, .. } = activation else { return None };
+        let values = std::array::from_fn(|i| activation.apply((grid.low + i as f32).min(grid.high) * grid.scale));
+        (grid.high - grid.low <= 255.0).then_some(Self { grid, values })
+    }
+}
+
+/// Applies a table to vectors in place.
+struct LookUp<'a, const B: usize> {
+    table: &'a Table,
+    vectors: &'a mut [[f32; B]],
+}
+
+impl<const B: usize, S: Simd<B>> Inner<B, S> for LookUp<'_, B> {
+    #[inline(always)]
+    fn run(self, s: S) {
+        let Table { grid, values } = self.table;
+        for x in self.vectors {
+            let place = s.sub(steps(s, s.load(x), *grid), s.splat(grid.low));
+            s.store(x, s.pick(values, place));
+        }
+    }
+}
+
 /// What follows the sums of a convolution.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Epilogue {
     /// Bounds that the kernel applies in registers.
     pub bounds: (f32, f32),
     /// What is left to apply once the values are written.
-    pub rest: Activation,
+    rest: Activation,
+    /// The same as a table, where that is faster.
+    table: Option<Arc<Table>>,
 }
 
 impl Epilogue {
     /// Splits an activation.
-    pub const fn new(activation: Activation) -> Self {
+    pub fn new(activation: Activation) -> Self {
         let all = (f32::NEG_INFINITY, f32::INFINITY);
-        match activation {
-            Activation::Relu => Self { bounds: (0.0, f32::INFINITY), rest: Activation::None },
-            Activation::Clip { min, max } => Self { bounds: (min, max), rest: Activation::None },
-            other => Self { bounds: all, rest: other },
-        }
+        let (bounds, rest) = match activation {
+            Activation::Relu => ((0.0, f32::INFINITY), Activation::None),
+            Activation::Clip { min, max } => ((min, max), Activation::None),
+            other => (all, other),
+        };
+        Self { bounds, rest, table: Table::new(rest).map(Arc::new) }
     }
 
     /// Applies the rest to values just written, and adds the residual's values for them.
     #[inline(always)]
     pub fn finish<const B: usize, S: Simd<B>>(
-        self,
+        &self,
         s: S,
         values: &mut [[f32; B]],
         residual: Option<(&[[f32; B]], Activation)>,
     ) {
-        activate(s, self.rest, values);
+        match &self.table {
+            Some(table) => s.vectorize(LookUp { table, vectors: values }),
+            None => activate(s, self.rest, values),
+        }
         if let Some((residual, after)) = residual {
             for (x, r) in values.iter_mut().zip(residual) {
                 s.store(x, s.add(s.load(x), s.load(r)));

@@ -1,10 +1,13 @@
 //! Vectors of `f32`: one trait, an implementation for each instruction set, and the dispatch to it.
 //!
-//! This is the only file of the crate with `unsafe` code, in two uses. The intrinsics of an instruction set may only
+//! This file and `vnni` below it are the only ones of the crate with `unsafe` code, in two uses. The intrinsics of an instruction set may only
 //! run where the machine has it: a value of [`Avx512`] or [`Avx2`] proves that, since its private field is filled
 //! nowhere but in `detect`. Loads and stores go through pointers made from references to arrays of exactly the
 //! length of one vector.
 #![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+pub mod vnni;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -70,6 +73,8 @@ pub trait Simd<const B: usize>: Copy + Send + Sync + 'static {
     fn scale(self, value: Self::V, exponent: Self::V) -> Self::V;
     /// `1 / value` to a relative error of 2e-7, for values between 1e-37 and 1e37.
     fn reciprocal(self, value: Self::V) -> Self::V;
+    /// The numbers of a table at these places, whole numbers from 0 to 255.
+    fn pick(self, table: &[f32; 256], places: Self::V) -> Self::V;
 }
 
 /// Inner loops with the instruction sets' features. These are methods of the loop's type, since the compiler translates
@@ -186,6 +191,10 @@ impl Simd<8> for Portable {
     fn reciprocal(self, value: Self::V) -> Self::V {
         std::array::from_fn(|i| 1.0 / value[i])
     }
+    #[inline(always)]
+    fn pick(self, table: &[f32; 256], places: Self::V) -> Self::V {
+        places.map(|place| table[usize::from(place as u8)])
+    }
 }
 
 /// Proof of AVX2 with fused multiply-add.
@@ -274,6 +283,12 @@ impl Simd<8> for Avx2 {
     fn reciprocal(self, value: Self::V) -> Self::V {
         unsafe { _mm256_div_ps(_mm256_set1_ps(1.0), value) }
     }
+    #[inline(always)]
+    fn pick(self, table: &[f32; 256], places: Self::V) -> Self::V {
+        let mut picked = [0.0; 8];
+        self.store(&mut picked, places);
+        self.load(&picked.map(|place| table[usize::from(place as u8)]))
+    }
 }
 
 /// Proof of AVX-512.
@@ -357,6 +372,29 @@ impl Simd<16> for Avx512 {
             let estimate = _mm512_rcp14_ps(value);
             let error = _mm512_fnmadd_ps(value, estimate, _mm512_set1_ps(1.0));
             _mm512_fmadd_ps(estimate, error, estimate)
+        }
+    }
+    #[inline(always)]
+    fn pick(self, table: &[f32; 256], places: Self::V) -> Self::V {
+        // Permutations pick among 32 numbers by five bits; the other three choose between them.
+        unsafe {
+            let places = _mm512_cvtps_epi32(places);
+            let low = _mm512_test_epi32_mask(places, _mm512_set1_epi32(32));
+            let middle = _mm512_test_epi32_mask(places, _mm512_set1_epi32(64));
+            let high = _mm512_test_epi32_mask(places, _mm512_set1_epi32(128));
+            let (rows, _) = table.as_chunks::<16>();
+            // Closures would not be compiled for these instructions.
+            macro_rules! among {
+                (32, $i:expr) => {
+                    _mm512_permutex2var_ps(self.load(&rows[$i]), places, self.load(&rows[$i + 1]))
+                };
+                (64, $i:expr) => {
+                    _mm512_mask_blend_ps(low, among!(32, $i), among!(32, $i + 2))
+                };
+            }
+            let first = _mm512_mask_blend_ps(middle, among!(64, 0), among!(64, 4));
+            let second = _mm512_mask_blend_ps(middle, among!(64, 8), among!(64, 12));
+            _mm512_mask_blend_ps(high, first, second)
         }
     }
 }

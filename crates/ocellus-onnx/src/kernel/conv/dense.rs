@@ -21,9 +21,9 @@ pub(super) struct Set {
     pub(super) block: usize,
     pub(super) blocks: usize,
     /// The convolution's group.
-    group: usize,
+    pub(super) group: usize,
     /// Where its weights begin, and how many there are.
-    weights: (usize, usize),
+    pub(super) weights: (usize, usize),
 }
 
 /// A packed dense convolution.
@@ -185,7 +185,7 @@ fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dense, call: Ca
     let plane = height * width;
     if plane == shape.pixels() {
         let frame = Frame { pixels, image: 0, planes, plane };
-        frames(s, dense, &frame, &Geometry::new::<L, B>(dense, (width, plane), call.output.1), call);
+        frames(s, dense, &frame, &Geometry::new::<L, B>(&dense.spec, (width, plane), call.output.1), call);
         return;
     }
     let row = size_of::<[f32; L]>() * planes * width;
@@ -200,7 +200,7 @@ fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dense, call: Ca
             pad(to, width, from, shape.width, 0, dense.spec.window.padding)
         });
         let frame = Frame { pixels: padded, image: 0, planes, plane };
-        frames(s, dense, &frame, &Geometry::new::<L, B>(dense, (width, plane), call.output.1), call);
+        frames(s, dense, &frame, &Geometry::new::<L, B>(&dense.spec, (width, plane), call.output.1), call);
     });
 }
 
@@ -246,28 +246,28 @@ fn frames<const L: usize, const B: usize, S: Simd<B>>(
     let (output, out_shape) = call.output;
     let (out, _) = output.as_chunks_mut::<B>();
     let residual = call.residual.map(|r| (r.data.as_chunks::<B>().0, r.after));
-    let mut jobs = jobs(dense, out, out_shape, geometry.columns, call.threads);
+    let mut jobs = jobs(&dense.sets, out, out_shape, geometry.columns, call.threads);
     tasks::for_each(call.threads, &mut jobs, &|job| {
         s.vectorize(Piece { dense, frame, geometry, residual, job });
     });
 }
 
-fn jobs<'o, const B: usize>(
-    dense: &Dense,
+pub(super) fn jobs<'o, const B: usize>(
+    sets: &[Set],
     out: &'o mut [[f32; B]],
     out_shape: Shape,
     columns: usize,
     threads: usize,
 ) -> Vec<Job<'o, B>> {
     let pixels = out_shape.pixels();
-    let pieces = tasks::pieces_of_pixels(threads, out_shape.batch * dense.sets.len(), pixels);
+    let pieces = tasks::pieces_of_pixels(threads, out_shape.batch * sets.len(), pixels);
     // Whole rows; the single long row of a pointwise convolution is cut anywhere.
     let unit = if columns == pixels { 1 } else { columns };
     let size = (pixels / unit).div_ceil(pieces).max(1) * unit;
-    let mut jobs = Vec::with_capacity(out_shape.batch * dense.sets.len() * pieces);
+    let mut jobs = Vec::with_capacity(out_shape.batch * sets.len() * pieces);
     let mut planes = out.chunks_exact_mut(pixels);
     for image in 0..out_shape.batch {
-        for set in &dense.sets {
+        for set in sets {
             let mut left: [&mut [[f32; B]]; MAX_BLOCKS] = Default::default();
             for (slot, plane) in left.iter_mut().zip(planes.by_ref().take(set.blocks)) {
                 *slot = plane;
@@ -291,12 +291,12 @@ fn jobs<'o, const B: usize>(
 /// Distances in the frame, in pixels.
 pub(super) struct Geometry {
     /// Output columns: all pixels where neither rows nor columns matter (1 x 1 windows of stride 1).
-    columns: usize,
-    pixels: usize,
-    blocks: usize,
-    stride: usize,
-    row_stride: usize,
-    full: Vec<usize>,
+    pub(super) columns: usize,
+    pub(super) pixels: usize,
+    pub(super) blocks: usize,
+    pub(super) stride: usize,
+    pub(super) row_stride: usize,
+    pub(super) full: Vec<usize>,
     rest: Vec<usize>,
     rest_lanes: usize,
 }
@@ -304,12 +304,12 @@ pub(super) struct Geometry {
 impl Geometry {
     /// For planes of this width and number of pixels.
     pub(super) fn new<const L: usize, const B: usize>(
-        dense: &Dense,
+        spec: &ConvSpec,
         (width, plane): (usize, usize),
         out: Shape,
     ) -> Self {
-        let window = &dense.spec.window;
-        let inputs = dense.spec.in_channels / dense.spec.groups;
+        let window = &spec.window;
+        let inputs = spec.in_channels / spec.groups;
         let offsets = |block: usize| {
             let [rows, columns] = window.kernel;
             (0..rows * columns).map(move |tap| {
@@ -400,7 +400,7 @@ impl<const L: usize, const B: usize> Piece<'_, '_, L, B> {
 
 /// The same pixels of each block.
 #[inline(always)]
-fn part<'s, const B: usize>(
+pub(super) fn part<'s, const B: usize>(
     out: &'s mut [&mut [[f32; B]]; MAX_BLOCKS],
     blocks: usize,
     start: usize,

@@ -1,16 +1,20 @@
 //! Convolutions: weights packed for the instruction set, kernel chosen from the parameters.
 
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 mod dense;
 mod depthwise;
 mod strips;
 mod tile;
 mod winograd;
 
+#[cfg(target_arch = "x86_64")]
+use self::bytes::Bytes;
 use self::dense::Call;
 pub(super) use self::dense::Dense;
 use self::depthwise::Depthwise;
 use self::winograd::Winograd;
-use super::{Activation, Isa, KernelError, Layout, Shape, Window, expect_len};
+use super::{Activation, Grid, Isa, KernelError, Layout, Shape, Window, expect_len};
 
 /// The parameters of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +83,13 @@ enum Packed {
     Dense(Dense),
     Depthwise(Depthwise),
     Winograd(Winograd),
+    #[cfg(target_arch = "x86_64")]
+    Bytes(Bytes),
 }
 
 impl Conv {
     /// Packs `weights` (`[out_channels, in_channels / groups, kernel height, kernel width]`) and `bias`
-    /// (`[out_channels]`, or empty for none).
+    /// (`[out_channels]`, or empty for none). An input whose values all lie on a `grid` may be convolved in bytes.
     ///
     /// # Errors
     /// [`KernelError::Unsupported`] where [`ConvSpec::supported`] says no, [`KernelError::Length`] for slices that
@@ -94,6 +100,7 @@ impl Conv {
         weights: &[f32],
         bias: &[f32],
         activation: Activation,
+        grid: Option<Grid>,
     ) -> Result<Self, KernelError> {
         if !spec.supported(isa) {
             return Err(KernelError::Unsupported { what: format!("the convolution {spec:?}") });
@@ -105,6 +112,10 @@ impl Conv {
         )?;
         if !bias.is_empty() {
             expect_len("bias", spec.out_channels, bias.len())?;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(bytes) = grid.and_then(|grid| Bytes::new(isa, spec, weights, bias, activation, grid)) {
+            return Ok(Self { isa, spec, packed: Packed::Bytes(bytes) });
         }
         let packed = if spec.depthwise() {
             Packed::Depthwise(Depthwise::new(isa, spec, weights, bias, activation))
@@ -151,6 +162,8 @@ impl Conv {
             Packed::Dense(dense) => dense.run(self.isa, call),
             Packed::Depthwise(depthwise) => depthwise.run(self.isa, call),
             Packed::Winograd(winograd) => winograd.run(self.isa, call),
+            #[cfg(target_arch = "x86_64")]
+            Packed::Bytes(bytes) => bytes.run(call),
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ pub(super) fn run<const L: usize, const B: usize, S: Simd<B>>(s: S, dense: &Dens
     let width = shape.width + left + right;
     let plane = ((rows - 1) * window.stride[0] + reach(&dense.spec)) * width;
     let planes = if L == 1 { shape.channels } else { shape.blocks(B) };
-    let geometry = Geometry::new::<L, B>(dense, (width, plane), out_shape);
+    let geometry = Geometry::new::<L, B>(&dense.spec, (width, plane), out_shape);
     let residual = call.residual.map(|r| (r.data.as_chunks::<B>().0, r.after));
     let (input, (out, _)) = (input.as_chunks::<L>().0, output.as_chunks_mut::<B>());
     let mut strips = cut(out, out_shape, rows);

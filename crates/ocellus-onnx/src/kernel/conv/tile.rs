@@ -19,6 +19,7 @@ macro_rules! unroll {
         })*
     };
 }
+pub(super) use unroll;
 
 /// Most blocks of output channels of one tile.
 pub const MAX_BLOCKS: usize = 4;

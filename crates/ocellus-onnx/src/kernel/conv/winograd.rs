@@ -177,7 +177,7 @@ impl Tiling {
         for (dense, (values, sums)) in winograd.values.iter().zip(planes) {
             let frame = Frame { pixels: values, image: 0, planes: self.blocks[0], plane: self.most };
             let chunk = Shape::new(1, winograd.spec.out_channels, 1, self.most);
-            let geometry = Geometry::new::<B, B>(dense, (self.most, self.most), chunk);
+            let geometry = Geometry::new::<B, B>(&dense.spec, (self.most, self.most), chunk);
             for set in &dense.sets {
                 let mut out: [&mut [[f32; B]]; MAX_BLOCKS] = Default::default();
                 let blocks = sums.chunks_mut(self.most).skip(set.block).take(set.blocks);
@@ -321,12 +321,12 @@ fn finish<const B: usize, S: Simd<B>>(
     for (block, rows) in strip.out.iter_mut().enumerate() {
         let start = (strip.image * out.blocks(B) + block) * out.pixels() + strip.row * out.width;
         let residual = residual.map(|r| (&r.data.as_chunks::<B>().0[start..][..rows.len()], r.after));
-        s.vectorize(Finish { epilogue: winograd.epilogue, rows, residual });
+        s.vectorize(Finish { epilogue: &winograd.epilogue, rows, residual });
     }
 }
 
 struct Finish<'f, const B: usize> {
-    epilogue: Epilogue,
+    epilogue: &'f Epilogue,
     rows: &'f mut [[f32; B]],
     residual: Option<(&'f [[f32; B]], Activation)>,
 }

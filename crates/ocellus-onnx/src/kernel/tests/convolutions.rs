@@ -17,7 +17,7 @@ fn check(isa: Isa, draw: &mut Draw, spec: ConvSpec, [batch, height, width]: [usi
     let bias = if draw.int(0..=3) == 0 { Vec::new() } else { draw.values(spec.out_channels) };
     let activation = draw.pick(&ACTIVATIONS);
     let what = format!("{isa:?} {spec:?} {batch} x {height} x {width} {activation:?}");
-    let conv = Conv::new(isa, spec, &weights, &bias, activation).unwrap();
+    let conv = Conv::new(isa, spec, &weights, &bias, activation, None).unwrap();
     let shape = Shape::new(batch, spec.in_channels, height, width);
     let Some(out_shape) = conv.output(shape) else { return };
     // What lies in the lanes beyond the last channel must not matter.
@@ -85,6 +85,50 @@ fn windows() {
     }
 }
 
+/// Weights and inputs of quantised models, in bytes where the machine multiplies those, else in floats.
+#[test]
+fn on_grids() {
+    for isa in Isa::available() {
+        let mut draw = Draw::new(6);
+        for _ in 0..200 {
+            let groups = draw.pick(&[1, 1, 1, 2]);
+            let [in_channels, out_channels] = std::array::from_fn(|_| match groups {
+                1 => draw.int(1..=150),
+                _ => groups * draw.int(1..=3) * isa.lanes(),
+            });
+            let window = window(&mut draw, &[1, 1, 2, 3, 5], &[1, 1, 2]);
+            let spec = ConvSpec { in_channels, out_channels, groups, window, input: Layout::Blocked };
+            let row = in_channels / groups * window.taps();
+            let most = draw.pick(&[1, 64, 127, 128]);
+            // So that no sum is much larger than 1.
+            let unit = 1e-3 / (most * row) as f32;
+            let steps: Vec<f32> = (0..out_channels).map(|_| draw.int(1..=900) as f32 * unit).collect();
+            let weights: Vec<f32> = (0..row * out_channels)
+                .map(|i| (draw.int(0..=most + most.min(127)) as f32 - most as f32) * steps[i / row])
+                .collect();
+            let low = -(draw.int(0..=255) as f32);
+            let grid = Grid { scale: draw.int(1..=900) as f32 * 4e-6, low, high: low + 255.0 };
+            let [batch, height, width] = size(&mut draw);
+            let shape = Shape::new(batch, in_channels, height, width);
+            let input: Vec<f32> =
+                (0..shape.blocked_len(isa.lanes())).map(|_| (draw.int(0..=255) as f32 + low) * grid.scale).collect();
+            let bias = draw.values(out_channels);
+            let activation = draw.pick(&[Activation::None, Activation::Relu, Activation::Silu]);
+            let conv = Conv::new(isa, spec, &weights, &bias, activation, Some(grid)).unwrap();
+            let Some(out_shape) = conv.output(shape) else { continue };
+            let residual = draw.values(out_shape.blocked_len(isa.lanes()));
+            let residual = (draw.int(0..=2) == 0).then(|| Residual { data: &residual, after: Activation::Relu });
+            let mut want = vec![0.0; residual.map_or(out_shape.blocked_len(isa.lanes()), |r| r.data.len())];
+            let mut got = vec![f32::NAN; want.len()];
+            let numbers = (weights.as_slice(), bias.as_slice(), activation);
+            reference::conv(isa.lanes(), &spec, numbers, (&input, shape), residual, (&mut want, out_shape));
+            conv.run(&input, shape, residual, &mut got, draw.pick(&[1, 2, 3])).unwrap();
+            let what = format!("{isa:?} {spec:?} {batch} x {height} x {width} {activation:?} {grid:?}");
+            assert_close(&what, &channels(isa, &got, out_shape), &channels(isa, &want, out_shape), 1e-5);
+        }
+    }
+}
+
 #[test]
 fn squares_of_stride_one() {
     for isa in Isa::available() {
@@ -144,12 +188,12 @@ fn refuses_what_does_not_fit() {
         window: Window::square(1, 1, 0),
         input: Layout::Blocked,
     };
-    let refused = Conv::new(isa, spec, &[0.0; 12], &[], Activation::None);
+    let refused = Conv::new(isa, spec, &[0.0; 12], &[], Activation::None, None);
     assert!(matches!(refused, Err(KernelError::Unsupported { .. })));
     let spec = ConvSpec { groups: 1, ..spec };
-    let short = Conv::new(isa, spec, &[0.0; 35], &[], Activation::None);
+    let short = Conv::new(isa, spec, &[0.0; 35], &[], Activation::None, None);
     assert_eq!(short.unwrap_err(), KernelError::Length { what: "weights", expected: 36, got: 35 });
-    let conv = Conv::new(isa, spec, &[0.0; 36], &[], Activation::None).unwrap();
+    let conv = Conv::new(isa, spec, &[0.0; 36], &[], Activation::None, None).unwrap();
     let shape = Shape::new(1, 6, 2, 2);
     let mut out = vec![0.0; shape.blocked_len(isa.lanes())];
     assert!(matches!(conv.run(&[0.0; 3], shape, None, &mut out, 1), Err(KernelError::Length { .. })));
