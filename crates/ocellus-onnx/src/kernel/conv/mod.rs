@@ -168,9 +168,15 @@ impl Conv {
         Ok(())
     }
 
-    /// Multiplications of one run, those of a depthwise convolution, which reads more for each, counted as eight.
+    /// Multiplications of one run, those of a depthwise convolution, which reads more for each, counted as eight, and
+    /// those of bytes, of which four are done at once, as a third.
     fn work(&self, output: Shape) -> usize {
         let inputs = if self.spec.depthwise() { 8 } else { self.spec.in_channels / self.spec.groups };
-        output.planar_len() * inputs * self.spec.window.taps()
+        let work = output.planar_len() * inputs * self.spec.window.taps();
+        match &self.packed {
+            #[cfg(target_arch = "x86_64")]
+            Packed::Bytes(_) => work / 3,
+            _ => work,
+        }
     }
 }
