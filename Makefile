@@ -93,7 +93,7 @@ bench-outbox: build ## what it costs that no event is lost: 64 cameras through m
 bench-serve: build ## scoring for others over HTTP, next to the engine alone, and cameras beside the load (a minute or two)
 	scripts/bench serve
 
-bench-fleet: build ## Spark's report on 25, 50 and 100 simulated nodes over 30 days: time, and how it grows (minutes)
+bench-fleet: build ## Spark's report on 12 to 100 simulated nodes over 30 days: time, and how it grows (minutes)
 	@scripts/setup spark
 	cargo build $(CARGO_PROFILE) --locked --example fleet
 	scripts/bench fleet
