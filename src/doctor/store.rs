@@ -61,7 +61,11 @@ impl Examined<'_> {
         let mut findings = Vec::new();
         match &self.server {
             None => {}
-            Some((_, Err(failure))) => return vec![failed(self.check, failure, self.fix_of_way(failure))],
+            Some((_, Err(failure))) => {
+                findings.push(failed(self.check, failure, self.fix_of_way(failure)));
+                findings.extend(self.signature(machine));
+                return findings;
+            }
             Some((server, Ok(_))) => {
                 let peer = web::shown(server);
                 findings.push(Finding::ok(self.check, format!("{peer} answers")));
@@ -231,6 +235,35 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert!(examined(file.to_str().unwrap())[0].fix.as_deref().unwrap().contains("make the folder"));
+    }
+
+    #[test]
+    fn what_a_store_answers_leads_to_the_step_and_its_fix() {
+        let store = |service: &str| Examined {
+            check: "store",
+            table: "[evidence.ship]",
+            place: "az://c",
+            ship: toml::from_str(&format!("service = {service:?}")).unwrap(),
+            server: None,
+        };
+        let late = Some(TimeDelta::hours(-3));
+        for (service, said, ahead, part, wanted) in [
+            ("azure", "400 InvalidHeaderValue", None, "version", "stack-hub"),
+            ("stack-hub", "400 InvalidHeaderValue", None, "version", "knows no 2019-07-07"),
+            ("azure", "403 AuthenticationFailed", None, "login", "the key or signature"),
+            ("azure", "403 AuthenticationFailed", late, "login", "off by 10800 s"),
+            ("azure", "403 AuthenticationFailed", Some(TimeDelta::seconds(20)), "login", "the key or signature"),
+            ("azure", "403 AuthorizationFailure", None, "login", "network rules"),
+            ("azure", "403 AuthorizationPermissionMismatch", None, "write", "do not allow it"),
+            ("azure", "403 RequestTimeTooSkewed", None, "login", "this machine's clock"),
+            ("azure", "403 SignatureDoesNotMatch", None, "login", "the key or signature"),
+            ("azure", "403 AccessDenied", None, "write", "do not allow it"),
+            ("azure", "404 NoSuchBucket", None, "write", "make the container or bucket"),
+            ("azure", "503 ServerBusy", None, "write", "try again later"),
+        ] {
+            let (step, fix) = store(service).judge(said, ahead);
+            assert!(step == part && fix.contains(wanted), "{service}, {said}, {ahead:?}: {step}, {fix}");
+        }
     }
 
     #[test]

@@ -98,8 +98,9 @@ fn what_is_configured_is_tried_out() {
         let store = folder.path().join("store");
         let text = format!(
             "device = \"cpu\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n[evidence]\nstore = {store:?}\n\
-             [outbox]\npath = {:?}\nmax_mib = 1\nreserve_mib = 1\n[models.m]\npath = \"{}/models/conveyor\"\n\
+             [insights]\nstore = {:?}\n[outbox]\npath = {:?}\nmax_mib = 1\nreserve_mib = 1\n[models.m]\npath = \"{}/models/conveyor\"\n\
              [cameras.line]\nsource = \"rtsp://user:hunter2@127.0.0.1:{camera}/s\"\n",
+            folder.path().join("insights"),
             folder.path().join("outbox"),
             env!("CARGO_MANIFEST_DIR"),
         );
@@ -108,7 +109,9 @@ fn what_is_configured_is_tried_out() {
     // The broker's port is good enough for a camera that only has to answer.
     write(broker.port, broker.port);
     let (report, code) = examined(&config);
-    for check in ["configuration", "inference", "camera", "broker", "broker-login", "store-write", "disk"] {
+    for check in
+        ["configuration", "inference", "camera", "broker", "broker-login", "store-write", "insights-write", "disk"]
+    {
         assert!(!findings(&report, check).is_empty(), "nothing is said of {check}: {report}");
         assert!(findings(&report, check).iter().all(|finding| finding["verdict"] == "ok"), "{check}: {report}");
     }
