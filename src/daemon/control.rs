@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::announce::{announce, known};
-use super::models::{model_of, open_engines};
+use super::models::{model_of, open_engines, replaced};
 use super::reload::Plan;
 use super::standing::Standing;
 use super::{Daemon, DaemonError, systemd};
@@ -194,7 +194,10 @@ impl Daemon {
         settle(&mut book, &loaded.config);
         let standing = Standing::new(loaded, book);
         let config = standing.config();
+        let running = self.lines.contents().map(|(name, content)| (name.clone(), content.to_owned())).collect();
         let plan = Plan::of(self.standing.config(), config)?;
+        let replaced = replaced(config, running).await.map_err(|error| error.to_string())?;
+        let plan = plan.with_models(replaced, config);
         let mut unused = config.clone();
         unused
             .models

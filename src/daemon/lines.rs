@@ -56,6 +56,8 @@ struct Model {
     score: f32,
     /// Name, version and digest.
     reference: ModelRef,
+    /// A digest over its files.
+    content: String,
     /// Where pictures that others send wait for it.
     counter: Option<Arc<Counter>>,
 }
@@ -117,6 +119,11 @@ impl Lines {
         self.models.keys()
     }
 
+    /// The models that run, with digests over the files that they were opened from.
+    pub(super) fn contents(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.models.iter().map(|(name, model)| (name, &*model.content))
+    }
+
     /// Starts a scoring thread for each engine. None is left behind where one can't be started.
     fn start_models(
         &self,
@@ -141,7 +148,7 @@ impl Lines {
         let options = engine_options(&model, sources(config, name));
         let reopen = Reopen { name: name.clone(), model, device: config.device, options };
         let labels = engine.labels().iter().map(|label| label.to_string()).collect();
-        let (score, reference) = (engine.score_threshold(), engine.model_ref());
+        let (score, reference, content) = (engine.score_threshold(), engine.model_ref(), engine.content().to_owned());
         let notifier = Arc::new(Notifier::new());
         let desk = self.outlet.outputs.serve.as_ref();
         let counter = desk.and_then(|desk| desk.counter(name, &engine, Arc::clone(&notifier)));
@@ -150,7 +157,7 @@ impl Lines {
         let pulse = self.pulses.add(&format!("model {name}"));
         let (watching, told, ending) = (Arc::clone(&watched), Arc::clone(&notifier), Arc::clone(&stopping));
         let scoring = Scoring::spawn(engine, reopen, watching, told, outlet, pulse, ending)?;
-        Ok(Model { scoring, stopping, watched, notifier, labels, score, reference, counter })
+        Ok(Model { scoring, stopping, watched, notifier, labels, score, reference, content, counter })
     }
 
     /// The models that run, by their names in the configuration.

@@ -60,6 +60,32 @@ pub(super) async fn open_engines(config: &Config) -> Result<BTreeMap<Name, Engin
     Ok(engines)
 }
 
+/// Those of the models that run whose files are not those any more that they were opened from, by digest.
+///
+/// # Errors
+/// When one of them can't be read.
+pub(super) async fn replaced(config: &Config, running: Vec<(Name, String)>) -> Result<Vec<Name>, DaemonError> {
+    let models: Vec<_> = running
+        .into_iter()
+        .filter_map(|(name, content)| Some((config.models.get(&name)?.clone(), name, content)))
+        .collect();
+    let compare = move || {
+        let mut found = Vec::new();
+        for (model, name, content) in models {
+            let now = open_package(&name, &model)?.content().map_err(EngineError::from)?;
+            if now != content {
+                tracing::info!(model = %name, "Its files have changed.");
+                found.push(name);
+            }
+        }
+        Ok::<_, DaemonError>(found)
+    };
+    match tokio::task::spawn_blocking(compare).await {
+        Ok(found) => found,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
 /// Says how far opening a model is, where it may take long.
 fn tell(model: &Name, warm_up: WarmUp) {
     systemd::warming_up(&format!("Model {model}: {warm_up}."));

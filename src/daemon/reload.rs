@@ -69,6 +69,25 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The same, where these models are opened anew as well: other files are where theirs were.
+    pub(super) fn with_models(mut self, models: Vec<Name>, config: &Config) -> Self {
+        for model in models.into_iter().filter(|model| config.models.contains_key(model)) {
+            if !self.models.contains(&model) {
+                self.models.push(model);
+            }
+        }
+        for (name, camera) in &config.cameras {
+            let anew = model_of(config, camera).is_some_and(|model| self.models.contains(model));
+            if anew && !self.added.contains(name) && !self.changed.contains(name) {
+                self.changed.push(name.clone());
+            }
+        }
+        let Self { changed, tuned, scenes, .. } = &mut self;
+        tuned.retain(|name| !changed.contains(name));
+        scenes.retain(|name| !changed.contains(name));
+        self
+    }
+
     /// Whether nothing is to be done.
     pub(super) fn is_empty(&self) -> bool {
         self == &Self::default()
@@ -185,6 +204,18 @@ mod tests {
         let plan = Plan::of(&old, &new).unwrap();
         assert_eq!((&plan.models, &plan.changed), (&vec![Name::near("b")], &vec![Name::near("two")]));
         assert_eq!(plan.to_string(), "0 added, 1 changed, 0 removed; models opened anew: b");
+    }
+
+    #[test]
+    fn a_model_with_other_files_is_opened_anew_with_its_cameras() {
+        let mut old = cameras(&[("one", "seed=1"), ("two", "seed=2"), ("three", "seed=3")]);
+        old.cameras.get_mut("two").unwrap().model = Some(Name::near("b"));
+        let mut new = old.clone();
+        new.cameras.get_mut("one").unwrap().score = Some(0.2);
+        new.cameras.get_mut("two").unwrap().score = Some(0.2);
+        let plan = Plan::of(&old, &new).unwrap().with_models(vec![Name::near("b"), Name::near("gone")], &new);
+        let names = |names: &[&str]| names.iter().map(|name| Name::near(name)).collect::<Vec<_>>();
+        assert_eq!((plan.models, plan.changed, plan.tuned), (names(&["b"]), names(&["two"]), names(&["one"])));
     }
 
     #[test]

@@ -187,6 +187,8 @@ impl std::fmt::Display for WarmUp {
 /// A model, open and warm.
 pub struct Engine {
     model: Resolved,
+    /// A digest over the files that it was opened from.
+    content: String,
     /// As it was opened with.
     opened: Thresholds,
     /// As it runs with.
@@ -220,13 +222,14 @@ impl Engine {
         options: &EngineOptions,
         watch: &mut dyn FnMut(WarmUp),
     ) -> Result<Self, EngineError> {
+        let content = package.content()?;
         let graph = load(&package, options.memory_mib)?;
         let model = package.resolve(graph.inputs(), graph.outputs())?;
         let (runner, device) = Runner::open(&model, &package, &graph, device, options)?;
         let thresholds = options.thresholds(&model.spec);
         let (waiting, ready) = (VecDeque::new(), VecDeque::new());
         let opened = thresholds;
-        let mut engine = Self { model, opened, thresholds, runner, device, waiting, ready, warned: false };
+        let mut engine = Self { model, content, opened, thresholds, runner, device, waiting, ready, warned: false };
         engine.warm_up(watch)?;
         Ok(engine)
     }
@@ -235,6 +238,12 @@ impl Engine {
     #[must_use]
     pub fn model_ref(&self) -> ModelRef {
         self.model.reference.clone()
+    }
+
+    /// A digest over the files that it was opened from: see [`Package::content`].
+    #[must_use]
+    pub fn content(&self) -> &str {
+        &self.content
     }
 
     /// What the model says of itself.

@@ -279,6 +279,24 @@ impl Package {
         [own, shared].into_iter().find(|p| p.is_file())
     }
 
+    /// A digest over the files that it was read from, and over labels that lie beside: with another one it is another model.
+    ///
+    /// # Errors
+    /// When labels that lie beside can't be read.
+    pub fn content(&self) -> Result<String, PackageError> {
+        let given = match &self.origin {
+            Origin::Directory { digest, .. } => return Ok(digest.clone()),
+            Origin::Bare { labels } => labels,
+        };
+        let labels = match given {
+            Some(file) => Some(Content::Bytes(file.text.as_bytes())),
+            None => self.labels_beside().map(Content::File),
+        };
+        let weights = (DEFAULT_WEIGHTS.to_owned(), Content::Bytes(&self.weights));
+        let labels = labels.map(|labels| (DEFAULT_LABELS.to_owned(), labels));
+        digest::of(&[weights].into_iter().chain(labels).collect())
+    }
+
     /// The digest of a bare file: that of the package it stands for.
     fn bare_digest(&self, spec: &Spec, labels: Option<&LabelFile>) -> Result<String, PackageError> {
         let manifest = spec.to_toml()?;

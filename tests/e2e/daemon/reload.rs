@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::peers::{Mosquitto, Running, Subscriber, ocellus};
 
@@ -169,6 +170,44 @@ fn a_model_is_replaced_as_a_whole_or_the_one_before_goes_on() {
         let scores = message["objects"].as_array().unwrap().iter().map(|object| object["score"].as_f64().unwrap());
         scores.for_each(|score| assert!(score >= 0.9, "{message}"));
     }
+    assert!(daemon.running.terminate().0.success());
+}
+
+#[test]
+fn other_files_where_a_model_was_are_noticed() {
+    let (broker, folder) = (Mosquitto::start(), tempfile::tempdir().unwrap());
+    let model = folder.path().join("parts");
+    assert!(Command::new("cp").arg("-r").args([&package(), &model]).status().unwrap().success());
+    let text = text(broker.port, "plant-7", &[("a", 1)]).replace(package().to_str().unwrap(), model.to_str().unwrap());
+    let config = folder.path().join("ocellus.toml");
+    std::fs::write(&config, &text).unwrap();
+    let mut running = Running::start(ocellus().args(["run", "--config", config.to_str().unwrap()]));
+    running.wait_for_line("open and warm");
+    let mut daemon = Reloading { broker, config, running, folder };
+    let digest = |frames: &mut Subscriber| {
+        frames.wait_for("a/detections", |_| true).json()["model"]["digest"].as_str().unwrap().to_owned()
+    };
+    let mut frames = daemon.subscribe("a/detections");
+    let before = digest(&mut frames);
+    daemon.reload(&text, "Reloaded: nothing changed.");
+
+    // As long as before.
+    let manifest = model.join("model.toml");
+    let described = std::fs::read_to_string(&manifest).unwrap();
+    let version = |from: &str| described.lines().find(|line| line.starts_with(from)).unwrap().to_owned();
+    let now = version("version =").replace(['0', '1', '2'], "3");
+    assert_ne!(now, version("version ="));
+    std::fs::write(&manifest, described.replace(&version("version ="), &now)).unwrap();
+    daemon.reload(&text, "Reloaded: 0 added, 1 changed, 0 removed; models opened anew: parts.");
+    let mut frames = daemon.subscribe("a/detections");
+    while digest(&mut frames) == before {}
+
+    // One that can't be used is not, and the one before goes on.
+    std::fs::write(&manifest, "name = 1").unwrap();
+    let said = daemon.reload(&text, "Not reloaded");
+    assert!(said.contains("model.toml"), "{said}");
+    let mut frames = daemon.subscribe("a/detections");
+    assert_ne!(digest(&mut frames), before);
     assert!(daemon.running.terminate().0.success());
 }
 
