@@ -51,6 +51,7 @@ pub mod publish;
 pub mod serve;
 pub mod ship;
 pub mod status;
+pub mod traces;
 pub mod web;
 
 pub mod cli;

@@ -236,6 +236,24 @@ pub struct OutboxStats {
     pub trouble: Option<String>,
 }
 
+/// What of the GPU's memory the daemon has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GpuMemoryStats {
+    /// Bytes that buffers and textures take.
+    pub used: u64,
+    /// Bytes that are kept from the driver for that, and for more.
+    pub reserved: u64,
+}
+
+/// What became of traces of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct TracesStats {
+    /// Frames whose traces the collector has taken, since the start.
+    pub sent: u64,
+    /// Frames whose traces were dropped, since the start: the collector did not take them, or there was no room.
+    pub dropped: u64,
+}
+
 /// How the connection to Azure IoT Hub is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct HubLink {
@@ -298,6 +316,12 @@ pub struct Stats {
     /// Which configuration is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigStatus>,
+    /// What of the GPU's memory the daemon has; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_memory: Option<GpuMemoryStats>,
+    /// What became of traces of frames, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<TracesStats>,
 }
 
 /// What became of frames that were worth keeping for one reason.

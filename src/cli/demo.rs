@@ -115,6 +115,7 @@ impl Demo {
             insights: None,
             privacy: PrivacyConfig::default(),
             review: ReviewConfig::default(),
+            traces: None,
             outbox: OutboxConfig { path: Some(dir.join(format!("outbox-{mqtt_port}"))), ..OutboxConfig::default() },
         };
         let digest = crate::config::digest(&format!("{config:?}"));

@@ -11,6 +11,7 @@ mod ship;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
+use url::Url;
 
 use super::load::nearest;
 use super::{CameraConfig, Config, Name, QueueChoice, TrustConfig, WebConfig};
@@ -51,6 +52,7 @@ pub(super) fn check(config: &Config, document: &DeTable<'_>, found: &mut Vec<(us
     check_web(config, &mut wrong);
     evidence::check(config, &mut wrong);
     check_outbox(config, &mut wrong);
+    check_traces(config, &mut wrong);
     privacy::check(config, &mut wrong);
     serve::check(config, &mut wrong);
     review::check(config, &mut wrong);
@@ -65,6 +67,23 @@ fn check_web(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
             &["web", "metrics_token_credential"],
             "the token comes from one place: give `metrics_token_file` or `metrics_token_credential`".to_owned(),
         );
+    }
+}
+
+fn check_traces(config: &Config, wrong: &mut impl FnMut(&[&str], String)) {
+    let Some(traces) = &config.traces else { return };
+    let usable = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    if !Url::parse(&traces.url).as_ref().is_ok_and(usable) {
+        let message = "`url` is where a collector takes OTLP over HTTP, like \"http://127.0.0.1:4318/v1/traces\"";
+        wrong(&["traces", "url"], message.to_owned());
+    }
+    if !(traces.ratio > 0.0 && traces.ratio <= 1.0) {
+        wrong(&["traces", "ratio"], "`ratio` is above 0 and at most 1".to_owned());
     }
 }
 

@@ -21,6 +21,7 @@ mod serve;
 mod ship;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -50,6 +51,7 @@ pub use self::scene::{Anchor, EventChoice, FilterConfig, LineConfig, TrackConfig
 pub use self::schema::schema;
 pub use self::serve::ServeConfig;
 pub use self::ship::{Service, ShipConfig};
+pub use self::traces::TracesConfig;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -95,6 +97,8 @@ pub struct Config {
     /// Where events and evidence wait until they are delivered.
     #[serde(default)]
     pub outbox: OutboxConfig,
+    /// Where traces of frames go, for OpenTelemetry; leave the table out to have none.
+    pub traces: Option<TracesConfig>,
 }
 
 /// Where models run.

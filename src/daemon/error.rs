@@ -25,6 +25,9 @@ pub enum DaemonError {
     /// The page can't be served.
     #[error(transparent)]
     Web(#[from] crate::web::WebError),
+    /// Traces can't be sent.
+    #[error("traces can't be sent: {0}")]
+    Traces(#[from] reqwest::Error),
     /// The broker's settings make no sense.
     #[error(transparent)]
     Mqtt(#[from] MqttError),

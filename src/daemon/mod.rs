@@ -29,7 +29,9 @@ mod review;
 mod scenes;
 mod scoring;
 mod serving;
+mod signals;
 mod standing;
+mod stop;
 mod summary;
 mod systemd;
 #[cfg(test)]
@@ -53,6 +55,8 @@ use self::models::open_engines;
 pub use self::models::open_package;
 use self::outlet::{Outlet, Outputs};
 use self::serving::Serving;
+use self::signals::Hangups;
+pub use self::signals::signal;
 use self::standing::Standing;
 use crate::clock::{Clock, SystemClock};
 use crate::command::{self, Book, Commander, Orders};
@@ -61,14 +65,13 @@ use crate::evidence::Notebook;
 use crate::outbox::{Destination, Outbox, OutboxHandle};
 use crate::publish::{Durable, IotHub, Mqtt};
 use crate::state::StateFile;
+use crate::traces::Traces;
 use crate::web::{Hub, NodeInfo, Web};
 
 /// How often statistics are published.
 const STATS_EVERY: Duration = Duration::from_secs(1);
 /// Of so many statistics one is told to systemd, in a line.
 const STATUS_EVERY: u32 = 5;
-/// How long a clean stop may take to flush evidence, and then to flush MQTT.
-const FLUSH: Duration = Duration::from_secs(5);
 /// Counts are written to the disk every so many statistics, and at the end.
 const COUNTS_EVERY: u32 = 5;
 /// Commands that may wait.
@@ -88,6 +91,7 @@ pub struct Daemon {
     outbox: Outbox,
     evidence: Option<EvidenceLine>,
     insights: Option<InsightsLine>,
+    traces: Option<Traces>,
     shutdown: watch::Sender<bool>,
     web: Option<(SocketAddr, tokio::task::JoinHandle<()>)>,
     serve: Option<Serving>,
@@ -103,22 +107,6 @@ pub struct Daemon {
 /// When the system gives no threads.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
-}
-
-/// Ends when the process is asked to: SIGTERM or Ctrl-C.
-pub async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::error!(%error, "Signals can't be watched: stop the process with SIGKILL.");
-            return std::future::pending().await;
-        }
-    };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("Stopping on SIGTERM."),
-        _ = tokio::signal::ctrl_c() => tracing::info!("Stopping on Ctrl-C."),
-    }
 }
 
 impl Daemon {
@@ -161,6 +149,7 @@ impl Daemon {
             None => None,
         };
         let insights = InsightsLine::start(config, folder.clone(), &outbox.handle(), log.clone(), &clock)?;
+        let traces = config.traces.as_ref().map(|of| Traces::start(of, &config.site, &config.node)).transpose()?;
         let durable = || Durable { outbox: outbox.handle(), backlog_rate: config.outbox.backlog_rate };
         let mqtt = Mqtt::start(&config.mqtt, &config.site, &config.node, Arc::clone(&clock), durable())?;
         let (commander, orders) = command::line(COMMANDS);
@@ -182,6 +171,7 @@ impl Daemon {
             to_iothub: policy::to_iothub(config, log.as_ref()),
             outbox: outbox.handle(),
             serve: serve.as_ref().map(Serving::desk),
+            traces: traces.as_ref().map(Traces::handle),
         };
         let topics = format!("{}/{}/{}", config.mqtt.prefix, config.site, config.node);
         let book = file("commands.json");
@@ -209,6 +199,7 @@ impl Daemon {
             outbox,
             evidence,
             insights,
+            traces,
             shutdown,
             web,
             serve,
@@ -283,74 +274,6 @@ impl Daemon {
             }
         }
         self.stop().await;
-    }
-
-    async fn stop(self) {
-        systemd::stopping();
-        let Self { lines, outlet, mqtt, iothub, outbox, evidence, insights, shutdown, web, serve, stats, .. } = self;
-        // Threads are joined off the runtime, which must go on carrying what they still publish.
-        stats.abort();
-        let joined = tokio::task::spawn_blocking(move || {
-            // Before the cameras are off: they were not until now.
-            outlet.look();
-            lines.stop();
-            outlet.save_counts();
-            outlet.look();
-            outlet.note_messages(true);
-        });
-        if joined.await.is_err() {
-            tracing::error!("A thread failed while stopping.");
-        }
-        if let Some(line) = evidence {
-            line.close(&outbox.handle(), FLUSH).await;
-        }
-        if let Some(insights) = insights {
-            insights.close(&outbox.handle(), FLUSH).await;
-        }
-        let iothub = async {
-            if let Some(iothub) = iothub {
-                iothub.close(FLUSH).await;
-            }
-        };
-        tokio::join!(mqtt.close(FLUSH), iothub);
-        // It waits for the disk, which may be slow.
-        let closed = tokio::task::spawn_blocking(move || outbox.close());
-        if tokio::time::timeout(FLUSH, closed).await.is_err() {
-            tracing::warn!("The outbox did not close in time; what it kept is on the disk.");
-        }
-        shutdown.send_replace(true);
-        if let Some((_, server)) = web
-            && tokio::time::timeout(FLUSH, server).await.is_err()
-        {
-            tracing::warn!("The page's viewers did not go in time.");
-        }
-        if let Some(serve) = serve {
-            serve.close(FLUSH).await;
-        }
-        tracing::info!("Stopped.");
-    }
-}
-
-/// SIGHUP.
-struct Hangups(Option<tokio::signal::unix::Signal>);
-
-impl Hangups {
-    fn watch() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        Self(match signal(SignalKind::hangup()) {
-            Ok(hangups) => Some(hangups),
-            Err(error) => {
-                tracing::error!(%error, "SIGHUP can't be watched: the command `reload` does the same.");
-                None
-            }
-        })
-    }
-
-    async fn next(&mut self) {
-        match &mut self.0 {
-            Some(hangups) => _ = hangups.recv().await,
-            None => std::future::pending().await,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here waits: every output takes what it is given at once, or drops and counts it.
 
 mod statistics;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +32,7 @@ use crate::serve::Desk;
 use crate::ship::CourierHandle;
 use crate::state::StateFile;
 use crate::status::{CameraState, CameraStatus, ConfigStatus, Stats};
+use crate::traces::TracesHandle;
 use crate::web::Hub;
 
 /// Where things go.
@@ -52,6 +54,8 @@ pub(super) struct Outputs {
     pub(super) serve: Option<Arc<Desk>>,
     /// What counts for the fleet.
     pub(super) insights: Option<InsightsHandle>,
+    /// What is told of what became of frames.
+    pub(super) traces: Option<TracesHandle>,
 }
 
 /// Everything behind the engines.
@@ -172,6 +176,7 @@ impl Outlet {
     /// Sends one scored frame everywhere, and what it brought about. `taken` is when the engine took it from its mailbox.
     pub(super) fn scored(&self, camera: &Name, frame: Frame, outcome: Outcome, model: &ModelRef, taken: Instant) {
         let mut detections = self.message(camera, &frame, outcome, model, taken);
+        let scored_at = self.clock.monotonic();
         let shared = self.lock().get(camera).and_then(|entry| entry.scene.clone());
         let mut scene = shared.as_ref().map(|shared| shared.lock());
         let (mut events, mut counts) = (Vec::new(), Vec::new());
@@ -179,6 +184,7 @@ impl Outlet {
             let step = scene.step(detections, shared.time(frame.captured));
             (detections, events, counts) = (step.detections, step.events, step.counts);
         }
+        let tracked_at = self.clock.monotonic();
         let scored = Scored { detections: Arc::new(detections), frame };
         if let Some(entry) = self.lock().get_mut(camera) {
             entry.meter.scored(&scored.detections);
@@ -201,6 +207,7 @@ impl Outlet {
             self.keep_for_operator(camera, evidence, &scored);
             evidence.offer(&scored, &events);
         }
+        self.trace(&scored.detections, scored_at, tracked_at);
     }
 
     /// Sends off what happened before a camera, and the counts that changed by it.

@@ -69,6 +69,24 @@ impl fmt::Debug for Gpu {
     }
 }
 
+/// What of a GPU's memory this process has, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// What buffers and textures take: weights, activations that burn keeps for the next frame, pictures.
+    pub used: u64,
+    /// What is kept from the driver for that, and for more.
+    pub reserved: u64,
+}
+
+/// What of the open device's memory this process has, by wgpu's allocator; none where no device is open, or it is just
+/// being opened.
+#[must_use]
+pub fn memory() -> Option<GpuMemory> {
+    let gpu = OPEN.try_lock().ok()?.clone()?;
+    let report = gpu.shared.device.generate_allocator_report()?;
+    Some(GpuMemory { used: report.total_allocated_bytes, reserved: report.total_reserved_bytes })
+}
+
 /// The device that the process has open, if any.
 static OPEN: Mutex<Option<Gpu>> = Mutex::new(None);
 

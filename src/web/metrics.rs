@@ -139,6 +139,18 @@ fn render(hub: &Hub) -> String {
         page.family("ocellus_config_reload_refused", "gauge", "1 while the file as it is now is not in force.");
         page.sample("ocellus_config_reload_refused", &[], u8::from(config.refused.is_some()));
     }
+    if let Some(memory) = stats.as_deref().and_then(|stats| stats.gpu_memory) {
+        let help = "Memory of the GPU that the daemon has, by the allocator of its device: what buffers and textures take, \
+                    and what is reserved from the driver for them. Other processes and the driver's own are not in it.";
+        page.family("ocellus_gpu_memory_bytes", "gauge", help);
+        page.sample("ocellus_gpu_memory_bytes", &[("kind", "used")], memory.used);
+        page.sample("ocellus_gpu_memory_bytes", &[("kind", "reserved")], memory.reserved);
+    }
+    if let Some(traces) = stats.as_deref().and_then(|stats| stats.traces) {
+        page.family("ocellus_traces_total", "counter", "Frames whose traces the collector took, or that were dropped.");
+        page.sample("ocellus_traces_total", &[("outcome", "sent")], traces.sent);
+        page.sample("ocellus_traces_total", &[("outcome", "dropped")], traces.dropped);
+    }
     if let Some(stats) = stats {
         counters(&mut page, &stats);
         verdicts(&mut page, hub, &stats);
@@ -226,6 +238,11 @@ fn counters(page: &mut Text, stats: &Stats) {
         ("ocellus_mqtt_dropped_total", "Messages that MQTT had no room for.", stats.mqtt_dropped),
         ("ocellus_evidence_kept_total", "Pieces of evidence that the store has.", stats.evidence_kept),
         ("ocellus_evidence_dropped_total", "Pieces of evidence that were lost.", stats.evidence_dropped),
+        (
+            "ocellus_evidence_withheld_total",
+            "Frames worth keeping that the policy lets nothing of go, or that could not be made fit to go.",
+            stats.evidence_withheld,
+        ),
     ] {
         page.family(name, "counter", help);
         page.sample(name, &[], value);

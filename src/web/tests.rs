@@ -22,7 +22,8 @@ use crate::detection::{Detections, FrameRef, Latency, ModelRef, Object, Rect, SC
 use crate::evidence::{Evidence, Pick, Reason};
 use crate::frame::{Frame, Image, PixelFormat};
 use crate::status::{
-    CAMERA_SCHEMA, CameraState, CameraStats, CameraStatus, OutboxStats, Percentiles, STATS_SCHEMA, Stats,
+    CAMERA_SCHEMA, CameraState, CameraStats, CameraStatus, ConfigStatus, GpuMemoryStats, OutboxStats, Percentiles,
+    STATS_SCHEMA, Stats, TracesStats,
 };
 
 const CAMERAS: [&str; 2] = ["line-1", "line-2"];
@@ -131,13 +132,15 @@ fn stats(camera: &str, objects: &[(&str, u64)]) -> Stats {
         cameras: [(camera.to_owned(), of_camera)].into(),
         mqtt_dropped: 3,
         evidence_kept: 4,
-        evidence_withheld: 0,
+        evidence_withheld: 7,
         evidence_reasons: std::collections::BTreeMap::new(),
         withheld: None,
         evidence_dropped: 5,
         outbox: OutboxStats::default(),
         iothub: None,
-        config: None,
+        config: Some(ConfigStatus { digest: "sha256:0".to_owned(), since: DateTime::UNIX_EPOCH, refused: None }),
+        gpu_memory: Some(GpuMemoryStats { used: 5, reserved: 8 }),
+        traces: Some(TracesStats { sent: 3, dropped: 2 }),
     }
 }
 

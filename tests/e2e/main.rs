@@ -25,4 +25,5 @@ mod reviews;
 #[path = "../../crates/ocellus-onnx/src/samples.rs"]
 mod samples;
 mod serve;
+mod traces;
 mod tracks;

@@ -7,7 +7,7 @@ use super::{only, parse};
 const REFERENCE: &str = include_str!("../../../docs/reference/config.md");
 const EXAMPLE: &str = include_str!("../../../packaging/ocellus.toml");
 /// The tables of the file, with what must be in them.
-const TABLES: [(&str, &str); 27] = [
+const TABLES: [(&str, &str); 28] = [
     ("", ""),
     ("mqtt", ""),
     ("iothub", ""),
@@ -35,6 +35,7 @@ const TABLES: [(&str, &str); 27] = [
     ("privacy.mqtt", "name = \"r\"\nallow = \"labels\"\n"),
     ("privacy.iothub", "name = \"r\"\nallow = \"labels\"\n"),
     ("outbox", ""),
+    ("traces", ""),
 ];
 
 /// What a table below a camera needs above it.
@@ -89,7 +90,7 @@ fn the_reference_has_every_key_and_no_other() {
         let tables: &[&str] = match table {
             "" => &[
                 "mqtt", "iothub", "web", "serve", "models", "cameras", "evidence", "insights", "privacy", "review",
-                "outbox",
+                "outbox", "traces",
             ],
             "evidence" => &["node", "ship"],
             "insights" => &["ship"],

@@ -5,11 +5,14 @@ use std::sync::PoisonError;
 
 use super::Outlet;
 use crate::daemon::summary::summary;
+use crate::gpu;
 use crate::insights::Look;
 use crate::outbox::{self, Kind};
 use crate::privacy::Guard;
 use crate::publish::{IotHubHandle, MqttHandle};
-use crate::status::{CameraState, CameraStats, HubLink, OutboxStats, STATS_SCHEMA, Stats, WithheldStats};
+use crate::status::{
+    CameraState, CameraStats, GpuMemoryStats, HubLink, OutboxStats, STATS_SCHEMA, Stats, TracesStats, WithheldStats,
+};
 use crate::web::{MqttLink, MqttState};
 
 impl Outlet {
@@ -57,6 +60,8 @@ impl Outlet {
             outbox: outbox_stats(&self.outputs.outbox.status()),
             iothub: self.outputs.iothub.as_ref().map(hub_link),
             config: Some(self.config()),
+            gpu_memory: gpu::memory().map(|memory| GpuMemoryStats { used: memory.used, reserved: memory.reserved }),
+            traces: self.outputs.traces.as_ref().map(|of| TracesStats { sent: of.sent(), dropped: of.dropped() }),
         };
         self.outputs.hub.mqtt(mqtt_link(&self.outputs.mqtt));
         self.outputs.mqtt.stats(&stats);

@@ -16,6 +16,28 @@ fn all_share_one_device() {
 }
 
 #[test]
+fn the_memory_that_the_process_has_is_known() {
+    let Some(gpu) = device() else { return };
+    let size = 8 << 20;
+    let usage = wgpu::BufferUsages::COPY_DST;
+    let _kept = gpu.shared.device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size,
+        usage,
+        mapped_at_creation: false,
+    });
+    // Others of this process may be opening it at this moment.
+    let memory = (0..1000).find_map(|_| {
+        memory().or_else(|| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            None
+        })
+    });
+    let memory = memory.unwrap();
+    assert!(memory.used >= size && memory.reserved >= memory.used, "{memory:?}");
+}
+
+#[test]
 fn software_must_be_asked_for_although_it_is_open() {
     let Some(gpu) = device() else { return };
     let hardware = Gpu::open(false);

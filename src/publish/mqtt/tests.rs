@@ -123,6 +123,8 @@ pub(in crate::publish) fn stats(uptime_s: u64) -> Stats {
         outbox: OutboxStats::default(),
         iothub: None,
         config: None,
+        gpu_memory: None,
+        traces: None,
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use super::review::on_this_machine;
 use super::*;
+use crate::status::{ModelVerdicts, ReasonStats};
 
 async fn body(address: SocketAddr) -> String {
     let answer = get(address, "/metrics").await;
@@ -53,6 +55,12 @@ async fn metrics_are_as_prometheus_wants_them() {
         "ocellus_model_info{camera=\"line-1\",model=",
         "ocellus_outbox_items{kind=\"event\"} ",
         "process_resident_memory_bytes ",
+        "ocellus_gpu_memory_bytes{kind=\"used\"} 5\n",
+        "ocellus_gpu_memory_bytes{kind=\"reserved\"} 8\n",
+        "ocellus_traces_total{outcome=\"sent\"} 3\n",
+        "ocellus_traces_total{outcome=\"dropped\"} 2\n",
+        "ocellus_config_info{digest=\"sha256:0\"} 1\n",
+        "ocellus_evidence_withheld_total 7\n",
     ] {
         assert!(full.contains(line), "no {line:?} in\n{full}");
     }
@@ -60,6 +68,52 @@ async fn metrics_are_as_prometheus_wants_them() {
         if let Some(said) = promtool(&text) {
             assert_eq!(said, "", "{text}");
         }
+    }
+    page.stop().await;
+}
+
+/// The table of all metrics, from what the page says of each.
+fn table(text: &str) -> String {
+    let mut rows = String::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+        let (name, help) = line.split_once(' ').expect("a name and what it is");
+        let kind = text.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} "))).expect("a kind");
+        let of_it = |line: &&str| line.starts_with(name) && line[name.len()..].starts_with(['{', '_', ' ']);
+        let labels: BTreeSet<&str> = text
+            .lines()
+            .filter(of_it)
+            .filter_map(|line| Some(line.split_once('{')?.1.rsplit_once('}')?.0))
+            .flat_map(|labels| labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0)))
+            .filter(|label| *label != "le")
+            .collect();
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        rows += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
+    }
+    rows
+}
+
+/// `docs/reference/metrics.md` is written from the page: run with `OCELLUS_WRITE_REFERENCE=1` after a change.
+#[tokio::test]
+async fn the_reference_of_metrics_is_the_pages() {
+    let (page, _reviews) = on_this_machine().await;
+    page.hub.scored(&scored("line-1", 1, &["bolt"]));
+    // Something of everything, so that all labels are seen.
+    let mut all = stats("line-1", &[("bolt", 3)]);
+    let model = ModelRef { name: "m".to_owned(), version: "1".to_owned(), digest: "sha256:0".to_owned() };
+    let verdicts = vec![ModelVerdicts { model, right: 1, wrong: 1, corrected: 1 }];
+    all.cameras.values_mut().for_each(|camera| camera.verdicts.clone_from(&verdicts));
+    let reasons = ReasonStats { picked: 1, repeated: 1, refused: [("minute".to_owned(), 1)].into() };
+    all.evidence_reasons.insert("band".to_owned(), reasons);
+    page.hub.stats(all);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/metrics.md");
+    let there = std::fs::read_to_string(path).expect("the page");
+    let mark = "|---|---|---|---|\n";
+    let (intro, _) = there.split_once(mark).expect("the table");
+    let text = format!("{intro}{mark}{}", table(&body(page.address).await));
+    if std::env::var_os("OCELLUS_WRITE_REFERENCE").is_some() {
+        std::fs::write(path, &text).expect("written");
+    } else {
+        assert!(there == text, "docs/reference/metrics.md is out of date: OCELLUS_WRITE_REFERENCE=1\n{text}");
     }
     page.stop().await;
 }

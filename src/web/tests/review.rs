@@ -20,7 +20,7 @@ async fn serve(listen: SocketAddr, people: Vec<ReviewerConfig>) -> (Page, Review
     (Page::serve_on(listen, hub).await, reviews)
 }
 
-async fn on_this_machine() -> (Page, Reviews) {
+pub(super) async fn on_this_machine() -> (Page, Reviews) {
     serve(([127, 0, 0, 1], 0).into(), Vec::new()).await
 }
 
