@@ -15,6 +15,38 @@ use crate::ship::{ShipError, Store, server};
 /// The variables that hold a shared access signature.
 const SIGNATURES: [&str; 4] = ["AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY", "AZURE_SAS_TOKEN", "AZURE_SAS_KEY"];
 
+/// Codes that stores answer with, the step that they are about, and what to do (learn.microsoft.com, "Common REST API error
+/// codes"; docs.aws.amazon.com, "Error responses"). The first that is in an answer counts.
+const ANSWERS: [(&[&str], &str, &str); 4] = [
+    (
+        &[
+            "AuthenticationFailed",
+            "failed to authenticate",
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "InvalidAuthenticationInfo",
+            " 401 ",
+        ],
+        "login",
+        "check the account, and the key or signature: one that was renewed or has expired is refused",
+    ),
+    (
+        &["AuthorizationSourceIPMismatch", "AuthorizationFailure"],
+        "login",
+        "the account's firewall or network rules keep this node out, or the identity has no role there",
+    ),
+    (
+        &["ContainerNotFound", "NoSuchBucket", " 404 ", "not found"],
+        "write",
+        "make the container or bucket that `store` names",
+    ),
+    (
+        &["AuthorizationPermissionMismatch", "AuthorizationResourceTypeMismatch", "AccessDenied", " 403 "],
+        "write",
+        "the credentials are good, but do not allow it: they have to let objects be created (`c` or `w`)",
+    ),
+];
+
 /// A store that is configured, and what its server answered.
 pub(super) struct Examined<'a> {
     /// What it is called among the findings.
@@ -133,8 +165,7 @@ impl Examined<'_> {
         Finding::error(&format!("{}-{part}", self.check), plain(&error.reason()), fix)
     }
 
-    /// Which step it was that failed, by the code that the store answers with, and what to do about it (learn.microsoft.com,
-    /// "Common REST API error codes"; docs.aws.amazon.com, "Error responses").
+    /// Which step it was that failed, by the code that the store answers with, and what to do about it.
     fn judge(&self, said: &str, ahead: Option<TimeDelta>) -> (&'static str, String) {
         let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
         let late = ahead.filter(|ahead| clock::is_off(*ahead));
@@ -148,40 +179,15 @@ impl Examined<'_> {
                 Some(version) => format!("it knows no {version}: set an older `api_version` under {table}"),
             };
             ("version", fix)
-        } else if has(&["RequestTimeTooSkewed"]) || (late.is_some() && has(&["AuthenticationFailed", "403"])) {
+        } else if has(&["RequestTimeTooSkewed"]) || (late.is_some() && has(&["AuthenticationFailed", " 403 "])) {
             let off =
                 late.map(|ahead| format!(", which is off by {} s", ahead.num_seconds().abs())).unwrap_or_default();
             ("login", format!("set this machine's clock{off}: `timedatectl` shows it, a time server keeps it"))
-        } else if has(&[
-            "AuthenticationFailed",
-            "failed to authenticate",
-            "InvalidAccessKeyId",
-            "SignatureDoesNotMatch",
-            "InvalidAuthenticationInfo",
-            "401",
-        ]) {
-            (
-                "login",
-                "check the account, and the key or signature: one that was renewed or has expired is refused"
-                    .to_owned(),
-            )
-        } else if has(&["AuthorizationSourceIPMismatch", "AuthorizationFailure"]) {
-            (
-                "login",
-                "the account's firewall or network rules keep this node out, or the identity has no role there"
-                    .to_owned(),
-            )
-        } else if has(&["ContainerNotFound", "NoSuchBucket", "404", "not found"]) {
-            ("write", "make the container or bucket that `store` names".to_owned())
-        } else if has(&["AuthorizationPermissionMismatch", "AuthorizationResourceTypeMismatch", "AccessDenied", "403"])
-        {
-            (
-                "write",
-                "the credentials are good, but do not allow it: they have to let objects be created (`c` or `w`)"
-                    .to_owned(),
-            )
         } else {
-            ("write", "the store's answer says what it is; try again later if it is busy".to_owned())
+            let Some((_, step, fix)) = ANSWERS.iter().find(|(codes, ..)| has(codes)) else {
+                return ("write", "the store's answer says what it is; try again later if it is busy".to_owned());
+            };
+            (step, (*fix).to_owned())
         }
     }
 }
