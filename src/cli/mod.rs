@@ -16,6 +16,7 @@ mod eval;
 mod man;
 mod model;
 mod outbox;
+mod place;
 mod progress;
 mod replay;
 mod run;

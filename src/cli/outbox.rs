@@ -7,13 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::check::DEFAULT_CONFIG;
+use super::place::Place;
 use super::{Failure, print};
-use crate::config;
 use crate::outbox::{Look, Stored, StoredFrame};
-
-/// Where the packaged unit has it (systemd's `StateDirectory=`), which only the daemon is told.
-const PACKAGED: &str = "/var/lib/ocellus/outbox";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Outbox {
@@ -21,17 +17,6 @@ pub(super) enum Outbox {
     Status(Status),
     /// Every item that waits, as a line of JSON; nothing is removed
     Export(Export),
-}
-
-/// Where the outbox is.
-#[derive(Debug, Args)]
-struct Place {
-    /// The outbox's folder, instead of the configuration's; also one that was set aside
-    #[arg(long, value_name = "DIR")]
-    path: Option<PathBuf>,
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-    config: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -61,26 +46,13 @@ impl Outbox {
     }
 }
 
-impl Place {
-    fn open(&self) -> Result<Look, Failure> {
-        let folder = match &self.path {
-            Some(path) => path.clone(),
-            None => self.configured(Path::new(PACKAGED))?,
-        };
-        Ok(Look::open(&folder)?)
-    }
-
-    /// The configuration's; of the service's configuration, which names none, the service's.
-    fn configured(&self, packaged: &Path) -> Result<PathBuf, Failure> {
-        let outbox = config::load(&self.config)?.config.outbox;
-        let usual = outbox.path.is_none() && self.config == Path::new(DEFAULT_CONFIG);
-        Ok(if usual && packaged.is_dir() { packaged.to_owned() } else { outbox.folder()? })
-    }
+fn open(place: &Place) -> Result<Look, Failure> {
+    Ok(Look::open(&place.folder(|config| config.outbox.folder())?)?)
 }
 
 impl Status {
     fn run(self) -> Result<(), Failure> {
-        let look = self.place.open()?;
+        let look = open(&self.place)?;
         let (summary, oldest) = (look.summary()?, look.oldest_at()?);
         if self.json {
             let kinds: serde_json::Map<_, _> = summary
@@ -121,7 +93,7 @@ impl Status {
 
 impl Export {
     fn run(self) -> Result<(), Failure> {
-        let look = self.place.open()?;
+        let look = open(&self.place)?;
         if let Some(folder) = &self.frames {
             std::fs::create_dir_all(folder)
                 .map_err(|error| Failure::new(format!("the folder {} can't be made: {error}", folder.display())))?;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::check::DEFAULT_CONFIG;
+use super::place::Place;
 use super::{Failure, print};
-use crate::config;
+use crate::config::Config;
 use crate::privacy::withheld::{Cause, ask_for, held_in};
 
 #[derive(Debug, Subcommand)]
@@ -18,17 +18,6 @@ pub(super) enum Withheld {
     List(List),
     /// Let frames go as far as the policy allows; the daemon does so within seconds, or once it runs
     Release(Release),
-}
-
-/// Where the frames are.
-#[derive(Debug, Args)]
-struct Place {
-    /// The folder of withheld frames, instead of the configuration's
-    #[arg(long, value_name = "DIR")]
-    path: Option<PathBuf>,
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-    config: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -64,21 +53,16 @@ impl Withheld {
     }
 }
 
-impl Place {
-    fn folder(&self) -> Result<PathBuf, Failure> {
-        match &self.path {
-            Some(path) => Ok(path.clone()),
-            None => Ok(config::load(&self.config)?.config.withheld_folder()?),
-        }
-    }
+fn folder(place: &Place) -> Result<PathBuf, Failure> {
+    place.folder(Config::withheld_folder)
 }
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let folder = self.place.folder()?;
+        let folder = folder(&self.place)?;
         let all = match held_in(&folder) {
             // The daemon makes the configured folder when it has a frame for it.
-            Err(error) if error.kind() == ErrorKind::NotFound && self.place.path.is_none() => Vec::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.place.is_given() => Vec::new(),
             read => read.map_err(|error| unusable(&folder, &error))?,
         };
         for (id, held) in all {
@@ -105,7 +89,7 @@ impl List {
 
 impl Release {
     fn run(self) -> Result<(), Failure> {
-        let folder = self.place.folder()?;
+        let folder = folder(&self.place)?;
         let ids = if self.all {
             let all = held_in(&folder).map_err(|error| unusable(&folder, &error))?.into_iter();
             all.filter_map(|(id, held)| held.ok().map(|held| (id, held.record.detections.camera)))

@@ -35,6 +35,7 @@ use super::verdict::{Judgement, Marked, Naming, Said, VERDICT_SCHEMA, Verdict, V
 use crate::clock::Clock;
 use crate::config::{ReviewConfig, ReviewPictures, nearest};
 use crate::outage::Outage;
+use crate::sqlite::open_or_begin;
 use crate::status::ModelVerdicts;
 
 /// The database's file.
@@ -367,19 +368,8 @@ fn open(path: Option<&Path>) -> Result<Database, Trouble> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    match Database::open(Some(path)) {
-        Err(Trouble::Corrupt(reason)) => {
-            let aside = path.with_extension("db.corrupt");
-            std::fs::rename(path, &aside)?;
-            for log in ["db-wal", "db-shm"] {
-                // Of the old database: they would spoil the new one.
-                let _ = std::fs::remove_file(path.with_extension(log));
-            }
-            tracing::error!(reason, aside = %aside.display(), "The reviews were corrupt; they are begun anew.");
-            Database::open(Some(path))
-        }
-        opened => opened,
-    }
+    let open = |path: &Path| Database::open(Some(path));
+    open_or_begin("The database of reviews", path, open, |trouble| matches!(trouble, Trouble::Corrupt(_)))
 }
 
 fn sums(tallies: &[Tally]) -> BTreeMap<String, Vec<ModelVerdicts>> {

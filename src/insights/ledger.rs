@@ -15,7 +15,7 @@ use ulid::Ulid;
 
 use super::row::{Key, Occurrence, Sums, hour_of, start_of};
 use super::tally::Batch;
-use crate::sqlite::{Schema, Unfit};
+use crate::sqlite::{Schema, Unfit, open_or_begin};
 
 /// Seconds after its end at which an hour is closed: what is scored late is in time then.
 const GRACE: i64 = 120;
@@ -96,14 +96,7 @@ impl Ledger {
         if let Some(folder) = folder {
             fs::create_dir_all(folder).map_err(|error| failed(error.into()))?;
         }
-        let database = match connect(&path) {
-            Err(error) if error.is_corrupt() => {
-                tracing::error!(file = %path.display(), %error, "The ledger of insights is put aside and begins anew.");
-                put_aside(&path).map_err(|error| failed(error.into()))?;
-                connect(&path)
-            }
-            other => other,
-        };
+        let database = open_or_begin("The ledger of insights", &path, connect, Unfit::is_corrupt);
         let database = database.map_err(|error| failed(error.into()))?;
         let mut ledger = Self { database, path, origin, span: span.max(1).into() };
         ledger.settle(now)?;
@@ -259,20 +252,6 @@ fn connect(path: &Path) -> Result<Connection, Unfit> {
     database.pragma_update(None, "synchronous", "FULL")?;
     SCHEMA.settle(&mut database)?;
     Ok(database)
-}
-
-/// Moves a database away, with its log.
-fn put_aside(path: &Path) -> std::io::Result<()> {
-    for ending in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        let aside = PathBuf::from(&name).with_extension(format!("db{ending}.corrupt"));
-        match fs::rename(&name, aside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// The first hours of the spans in which something is open.

@@ -14,6 +14,7 @@ use super::frames::{Frames, sync_folder};
 use super::item::{Destination, Item, Kind, Stored};
 use super::quota::{Limits, Loads, Room};
 use super::recent::Recent;
+use crate::sqlite;
 
 /// The database's file.
 const DATABASE: &str = "outbox.db";
@@ -205,11 +206,10 @@ impl Disk {
     pub(super) fn set_aside(folder: &Path, now: DateTime<Utc>) -> io::Result<PathBuf> {
         let target = folder.join(format!("{CORRUPT}{}", now.format("%Y%m%dT%H%M%S%3fZ")));
         fs::create_dir_all(&target)?;
-        for name in [DATABASE, "outbox.db-wal", "outbox.db-shm", FRAMES] {
-            match fs::rename(folder.join(name), target.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        sqlite::move_to(&folder.join(DATABASE), &target.join(DATABASE))?;
+        match fs::rename(folder.join(FRAMES), target.join(FRAMES)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
         sync_folder(folder)?;
         forget_old_corrupt(folder)?;

@@ -66,11 +66,13 @@ pub(super) struct Tally {
 }
 
 /// What can't be done, for people.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     /// It may pass.
+    #[error("{0}")]
     Failed(String),
     /// What is there is no database, or a broken one.
+    #[error("{0}")]
     Corrupt(String),
 }
 
