@@ -1,12 +1,10 @@
 //! `ocellus audit`: whether the log of what left, and of what stayed, is what was written.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
-use super::check::DEFAULT_CONFIG;
+use super::place::Place;
 use super::{Failure, print};
-use crate::config;
+use crate::config::Config;
 use crate::privacy::audit::verify;
 
 #[derive(Debug, Subcommand)]
@@ -17,12 +15,8 @@ pub(super) enum Audit {
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// The log's folder, instead of the configuration's
-    #[arg(long, value_name = "DIR")]
-    path: Option<PathBuf>,
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-    config: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// An entry that must be in it, by its hash: `privacy.audit` in a record of evidence, or the last hash of an earlier run
     #[arg(long, value_name = "HASH")]
     holds: Vec<String>,
@@ -41,10 +35,7 @@ impl Audit {
 
 impl Verify {
     fn run(self) -> Result<(), Failure> {
-        let folder = match self.path {
-            Some(path) => path,
-            None => config::load(&self.config)?.config.audit_folder()?,
-        };
+        let folder = self.place.folder(Config::audit_folder)?;
         let report = verify(&folder, &self.holds)?;
         if self.json {
             return print(&serde_json::to_string(&report)?);
@@ -56,6 +47,9 @@ impl Verify {
         }
         if report.discarded > 0 {
             print(&format!("{} that stayed had to make room", report.discarded))?;
+        }
+        if report.verdicts > 0 {
+            print(&format!("{} verdicts on frames were let go", report.verdicts))?;
         }
         if report.told > 0 {
             print(&format!("{} files of insights were let go", report.told))?;

@@ -23,10 +23,9 @@ pub struct ShipConfig {
     pub max_kib_s: Option<u32>,
     /// When evidence is sent: `"22:00-06:00"`, `"sat-sun 00:00-24:00"`; always by default.
     pub hours: Vec<Hours>,
-    /// Azure Storage queue that gets a message for each piece of evidence once it is stored.
+    /// Azure Storage queue that gets a message for each piece of evidence and each verdict once it is stored.
     pub queue: Option<Name>,
-    /// KiB up to which an object is sent in one request, 64 to 102400; a larger one goes by blocks, to Azure where
-    /// the version that it is asked in is known.
+    /// KiB up to which an object is sent in one request, 64 to 102400; a larger one goes by blocks.
     pub single_kib: u32,
     /// KiB of a block, 64 to 102400; at S3 at least 5120. An upload that was cut off goes on with the first block that is
     /// missing.

@@ -49,7 +49,8 @@ impl EvidenceLine {
         own: Own<'_>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, DaemonError> {
-        let guard = match own.log.filter(|_| has_policy(config, &settings.store)) {
+        let log = own.log.filter(|_| has_policy(config, &settings.store));
+        let guard = match log {
             Some(log) => Some(guard(config, &settings.store, log)?),
             None => None,
         };
@@ -59,7 +60,7 @@ impl EvidenceLine {
         };
         let store = Store::open_by(&settings.store, &settings.ship)?.remembering(own.uploads);
         let timetable = Timetable { hours: settings.ship.hours.clone(), clock: Arc::clone(clock) };
-        let reviews = ReviewLine::start(config, &settings.store, &store, &timetable, clock)?;
+        let reviews = ReviewLine::start(config, &settings.store, log, &store, &timetable, clock)?;
         let gate = reviews.as_ref().map_or(Arc::clone(&gate), |line| line.before(gate));
         let sink = ShownStore { store, hub: Arc::clone(hub) };
         let courier = Courier::start_within(timetable, outbox.clone(), sink);

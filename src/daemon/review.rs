@@ -8,9 +8,12 @@ use super::{Daemon, DaemonError};
 use crate::clock::Clock;
 use crate::command::{Order, Refusal};
 use crate::config::{Config, Name, ReviewNames};
+use crate::digest::sha256;
 use crate::evidence::{Gate, Naming, ReviewError, ReviewGate, Reviews, Said, Taken, Via};
+use crate::privacy::Log;
+use crate::privacy::audit::What;
 use crate::ship::store::is_off_site;
-use crate::ship::{Store, Timetable, VerdictCourier};
+use crate::ship::{Leave, Note, Store, Timetable, VerdictCourier};
 use crate::web::{ReviewDesk, Reviewers};
 
 /// Where frames wait for verdicts, and verdicts for the store.
@@ -20,10 +23,11 @@ pub(super) struct ReviewLine {
 }
 
 impl ReviewLine {
-    /// None where nothing is to be reviewed.
+    /// None where nothing is to be reviewed. What leaves is noted in the log, where there is a policy.
     pub(super) fn start(
         config: &Config,
         place: &str,
+        log: Option<&Log>,
         store: &Store,
         timetable: &Timetable,
         clock: &Arc<dyn Clock>,
@@ -42,7 +46,8 @@ impl ReviewLine {
             // Without a salt no name leaves.
             ReviewNames::Auto | ReviewNames::Hash => reviews.hashing().unwrap_or(Naming::Drop),
         };
-        let courier = VerdictCourier::start(reviews.clone(), store.clone(), naming, timetable.clone());
+        let leave = Leave { naming, note: log.map(|log| noting(log.clone(), place.to_owned())) };
+        let courier = VerdictCourier::start(reviews.clone(), store.clone(), leave, timetable.clone());
         Ok(Some(Self { desk: ReviewDesk { reviews, reviewers }, courier }))
     }
 
@@ -50,6 +55,23 @@ impl ReviewLine {
     pub(super) fn before(&self, gate: Arc<dyn Gate>) -> Arc<dyn Gate> {
         Arc::new(ReviewGate::new(gate, self.desk.reviews.clone()))
     }
+}
+
+/// Notes in the audit log each verdict that leaves.
+fn noting(log: Log, destination: String) -> Note {
+    Arc::new(move |verdict| {
+        let Ok(json) = verdict.json() else { return false };
+        let what = What::Verdict {
+            id: verdict.id.clone(),
+            frame: verdict.frame.clone(),
+            camera: verdict.camera.clone(),
+            destination: destination.clone(),
+            verdict: verdict.verdict,
+            by: verdict.by.clone(),
+            digest: sha256(json),
+        };
+        log.note(what).is_some()
+    })
 }
 
 impl Daemon {

@@ -236,6 +236,14 @@ pub enum Naming {
 }
 
 impl Verdict {
+    /// What its file has in the store.
+    ///
+    /// # Errors
+    /// When it can't be written as JSON.
+    pub fn json(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
+    }
+
     /// As it may leave.
     #[must_use]
     pub fn named(&self, naming: &Naming) -> Self {

@@ -1,4 +1,4 @@
-//! The audit log: what was decided about each frame, in a chain of hashes.
+//! The audit log: what was decided about each frame, and what else left, in a chain of hashes.
 //!
 //! The log is a folder of files `audit-{number of the first entry}.jsonl`, one entry a line. Each entry has its number,
 //! the hash of the one before it (`before`; 64 zeros for the first), and its own hash at its end: the SHA-256 of the
@@ -22,7 +22,7 @@ pub use self::verify::{Broken, Report, verify};
 use crate::config::{MessageAllow, MessageKind};
 use crate::detection::microseconds;
 use crate::digest::sha256;
-use crate::evidence::{Found, Handling};
+use crate::evidence::{Found, Handling, Judgement};
 
 /// What a file may have before the next one is begun.
 const FILE: u64 = 8 << 20;
@@ -81,6 +81,24 @@ pub enum What {
         /// What was found in it before it was known that it stays.
         #[serde(default)]
         found: Found,
+    },
+    /// What somebody said of a frame was let go, as a file.
+    Verdict {
+        /// The verdict's id.
+        id: String,
+        /// The evidence's id.
+        frame: String,
+        /// The camera.
+        camera: String,
+        /// Where it goes.
+        destination: String,
+        /// What was said.
+        verdict: Judgement,
+        /// Who said it, as far as the store is told: a name, a hash or nothing.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<String>,
+        /// SHA-256 of the file.
+        digest: String,
     },
     /// What was counted was let go, as a file.
     Told {

@@ -21,6 +21,12 @@ pub(super) fn verdict(base: &Path, verdict: &Verdict) -> Path {
     folder.join(format!("{}{VERDICT}{}.json", verdict.frame, verdict.id))
 }
 
+/// The name of the record of the frame that a verdict is about.
+pub(super) fn judged(base: &Path, verdict: &Verdict) -> Path {
+    let folder = folder(base, verdict.captured_at.date_naive(), &verdict.site, &verdict.camera);
+    folder.join(format!("{}.json", verdict.frame))
+}
+
 /// Whether an object is a verdict, by its name.
 pub(super) fn is_verdict(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);

@@ -16,7 +16,7 @@ use std::future::Future;
 pub use self::courier::{Courier, CourierHandle, Inlet, Timetable};
 pub use self::lake::{Carrier, item_of as insights_item};
 pub use self::store::{ShipError, Store, server};
-pub use self::verdicts::VerdictCourier;
+pub use self::verdicts::{Leave, Note, VerdictCourier};
 
 use crate::evidence::Evidence;
 

@@ -1,7 +1,8 @@
-//! A message on an Azure Storage queue for each piece of evidence that is stored, so that a Function can act on it.
+//! A message on an Azure Storage queue for each piece of evidence and each verdict that is stored, so that a Function can
+//! act on it.
 //!
 //! The message is a CloudEvent (specversion 1.0, structured JSON) in base64, as Functions expect it. It is sent after the
-//! record is stored and before the evidence counts as delivered: at least once, always with the evidence's id.
+//! object is stored and before that counts as delivered: at least once, always with the same id.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::azure::Signer;
 use crate::causes::with_causes;
-use crate::evidence::{Evidence, Record};
+use crate::evidence::{Evidence, Record, Verdict};
 
 /// What stands for the version until the client's own is known: the oldest with messages that never expire.
 const VERSION: &str = "2019-07-07";
@@ -35,8 +36,8 @@ impl Queue {
     ///
     /// # Errors
     /// What the queue said, for people.
-    pub(super) async fn announce(&self, store: &str, item: &Evidence, names: &(Path, Path)) -> Result<(), String> {
-        let request = self.request(&event(store, item, names)).await?;
+    pub(super) async fn put(&self, event: &Value) -> Result<(), String> {
+        let request = self.request(event).await?;
         let response = self.client.execute(request).await.map_err(|error| with_causes(&error))?;
         if response.status().is_success() {
             return Ok(());
@@ -71,8 +72,8 @@ impl Queue {
     }
 }
 
-/// What a message says.
-fn event(store: &str, item: &Evidence, (picture, record): &(Path, Path)) -> Value {
+/// What a message says of a piece of evidence.
+pub(super) fn of_evidence(store: &str, item: &Evidence, (picture, record): &(Path, Path)) -> Value {
     let known: Option<Record> = serde_json::from_slice(&item.json).ok();
     let node = known.as_ref().map_or("", |record| &record.detections.node);
     let mut data = json!({"store": store, "record": record.as_ref()});
@@ -96,6 +97,29 @@ fn event(store: &str, item: &Evidence, (picture, record): &(Path, Path)) -> Valu
     }
     event["data"] = data;
     event
+}
+
+/// What a message says of a verdict, whose name and whose frame's record's are given. That may not be there yet.
+pub(super) fn of_verdict(store: &str, verdict: &Verdict, name: &Path, record: &Path) -> Value {
+    json!({
+        "specversion": "1.0",
+        // Whoever judges makes the verdict's id, which might be that of a frame.
+        "id": name.filename().and_then(|file| file.strip_suffix(".json")),
+        "type": "ocellus.verdict.stored",
+        "source": format!("/{}/{}/{}", verdict.site, verdict.node, verdict.camera),
+        "subject": name.as_ref(),
+        "time": verdict.at,
+        "datacontenttype": "application/json",
+        "data": {
+            "store": store,
+            "verdict": name.as_ref(),
+            "record": record.as_ref(),
+            "frame": verdict.frame,
+            "said": verdict.verdict,
+            "revision": verdict.revision,
+            "model": verdict.model,
+        },
+    })
 }
 
 async fn reason(status: http::StatusCode, response: HttpResponse) -> String {

@@ -20,12 +20,13 @@ use object_store::{
     Attribute, AttributeValue, Attributes, Certificate, ClientOptions, ObjectStore, ObjectStoreExt, ObjectStoreScheme,
     PutMode, PutOptions, RetryConfig,
 };
+use serde_json::Value;
 use url::Url;
 
 pub use self::error::ShipError;
 pub use self::server::server;
 use super::azure::{Connector, Signer};
-use super::queue::Queue;
+use super::queue::{self, Queue};
 use super::{Sink, layout};
 use crate::config::ShipConfig;
 use crate::evidence::Evidence;
@@ -67,7 +68,7 @@ pub struct Store {
     is_folder: bool,
     /// What sends large objects.
     blocks: Option<Blocks>,
-    /// What is told of each piece of evidence.
+    /// What is told of each piece of evidence and each verdict.
     queue: Option<Queue>,
 }
 
@@ -136,6 +137,13 @@ impl Store {
         self.create(&name, content, content_type).await
     }
 
+    /// Puts a message on the queue, where there is one.
+    async fn announce(&self, id: &str, event: impl FnOnce() -> Value) -> Result<(), ShipError> {
+        let Some(queue) = &self.queue else { return Ok(()) };
+        let failed = |reason| ShipError::Announce { queue: queue.url.clone(), id: id.to_owned(), reason };
+        queue.put(&event()).await.map_err(failed)
+    }
+
     async fn create(&self, name: &Path, content: Bytes, content_type: &'static str) -> Result<(), ShipError> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, AttributeValue::from(content_type))]);
         let created = match self.blocks.as_ref().filter(|blocks| blocks.takes(&content)) {
@@ -169,14 +177,7 @@ impl Sink for Store {
             self.create(picture, jpeg.clone(), "image/jpeg").await?;
         }
         self.create(record, item.json.clone(), "application/json").await?;
-        if let Some(queue) = &self.queue {
-            queue.announce(&self.name, item, &names).await.map_err(|reason| ShipError::Announce {
-                queue: queue.url.clone(),
-                id: item.id.clone(),
-                reason,
-            })?;
-        }
-        Ok(())
+        self.announce(&item.id, || queue::of_evidence(&self.name, item, &names)).await
     }
 }
 

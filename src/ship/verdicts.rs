@@ -3,6 +3,7 @@
 //! A verdict waits in [`Reviews`] until the store has confirmed it, be its frame there already, on its way or never. Its
 //! name is made from ids and it is only created: brought twice, it is there once.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,38 @@ use crate::outage::Outage;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Verdicts that are read at once.
 const BATCH: usize = 16;
+/// Why none leaves while it can't be noted.
+const UNNOTED: &str = "the audit log can't be written";
 /// How often it is looked whether all is done, at the end.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Notes that a verdict leaves, before it does, and says whether that is on the disk, for which it may wait. A verdict of which
+/// it is not stays until it is.
+pub type Note = Arc<dyn Fn(&Verdict) -> bool + Send + Sync>;
+
+/// How verdicts leave.
+#[derive(Clone)]
+pub struct Leave {
+    /// What the store gets of a reviewer's name.
+    pub naming: Naming,
+    /// What is told of each; none where nobody wants to know.
+    pub note: Option<Note>,
+}
+
+impl fmt::Debug for Leave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leave").field("noted", &self.note.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Leave {
+    /// Whether a verdict may leave now.
+    async fn lets(&self, verdict: &Verdict) -> bool {
+        let Some(note) = self.note.clone() else { return true };
+        let verdict = verdict.clone();
+        tokio::task::spawn_blocking(move || note(&verdict)).await.unwrap_or(false)
+    }
+}
 
 /// Brings verdicts to the store, in the background, until it is closed or dropped.
 #[derive(Debug)]
@@ -33,9 +64,9 @@ pub struct VerdictCourier {
 impl VerdictCourier {
     /// Starts, to work at certain hours. To be called within a tokio runtime.
     #[must_use]
-    pub fn start(reviews: Reviews, store: Store, naming: Naming, timetable: Timetable) -> Self {
+    pub fn start(reviews: Reviews, store: Store, leave: Leave, timetable: Timetable) -> Self {
         let outage = Arc::<Outage>::default();
-        let work = work(reviews.clone(), store, naming, timetable.clone(), Arc::clone(&outage));
+        let work = work(reviews.clone(), store, leave, timetable.clone(), Arc::clone(&outage));
         Self { task: tokio::spawn(work), reviews, timetable, outage }
     }
 
@@ -69,7 +100,7 @@ async fn ask<T: Send + 'static>(
     asked.unwrap_or_else(|error| Err(ReviewError::NotNow(error.to_string())))
 }
 
-async fn work(reviews: Reviews, store: Store, naming: Naming, timetable: Timetable, outage: Arc<Outage>) {
+async fn work(reviews: Reviews, store: Store, leave: Leave, timetable: Timetable, outage: Arc<Outage>) {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     loop {
         let waiting = match ask(&reviews, |reviews| reviews.waiting(BATCH)).await {
@@ -86,7 +117,14 @@ async fn work(reviews: Reviews, store: Store, naming: Naming, timetable: Timetab
         }
         for (seq, verdict) in waiting {
             timetable.opens().await;
-            while let Err(error) = bring(&store, &verdict.named(&naming), &outage).await {
+            let verdict = verdict.named(&leave.naming);
+            while !leave.lets(&verdict).await {
+                if outage.begin(UNNOTED) {
+                    tracing::error!("Verdicts stay until the audit log can be written.");
+                }
+                tokio::time::sleep(backoff.wait()).await;
+            }
+            while let Err(error) = bring(&store, &verdict, &outage).await {
                 tracing::debug!(%error, id = verdict.id, "A verdict waits.");
                 tokio::time::sleep(backoff.wait()).await;
             }

@@ -246,4 +246,23 @@ fn verdicts_follow_the_policy_and_name_nobody_elsewhere() {
     let content = verdicts[0].1.1.as_ref().unwrap();
     let verdict: Value = serde_json::from_str(content).unwrap();
     assert!(verdict["by"].as_str().unwrap().starts_with("hash:") && !content.contains("Ann"), "{content}");
+    check_audit(folder.path(), content);
+}
+
+/// The verdict that left is in the audit log with its file's digest, and the other is not.
+fn check_audit(folder: &Path, content: &str) {
+    let config = folder.join("ocellus.toml");
+    let verified = run(&["audit", "verify", "--json", "--config", config.to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+    let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(report["verdicts"], 1, "{report}");
+    let logs = files(&folder.join("audit"));
+    let lines: String = logs.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let entry = lines.lines().find(|line| line.contains("\"what\":\"verdict\"")).unwrap();
+    let entry: Value = serde_json::from_str(entry).unwrap();
+    assert_eq!((&entry["id"], &entry["verdict"]), (&"v-metadata".into(), &"wrong".into()));
+    let file = folder.join("verdict.json");
+    std::fs::write(&file, content).unwrap();
+    let summed = Command::new("sha256sum").arg(&file).output().unwrap();
+    assert_eq!(text(&summed.stdout).split(' ').next(), entry["digest"].as_str());
 }

@@ -38,6 +38,28 @@ fn a_log_is_gone_on_with_and_whole() {
     assert_eq!(text(folder.path()).lines().count(), 6);
 }
 
+#[test]
+fn verdicts_that_leave_are_in_the_log_and_counted() {
+    let (folder, _) = log(1);
+    let mut audit = Audit::open(folder.path(), 1 << 30, now()).expect("opened again");
+    let verdict = What::Verdict {
+        id: "a-17".to_owned(),
+        frame: "01ID0".to_owned(),
+        camera: "line3".to_owned(),
+        destination: "az://c".to_owned(),
+        verdict: Judgement::Wrong,
+        by: None,
+        digest: sha256("{}"),
+    };
+    let hash = audit.write(verdict.clone(), now()).expect("written");
+    let report = verify(folder.path(), &[hash]).expect("whole");
+    assert_eq!((report.verdicts, report.withheld, report.released), (1, 1, 0));
+    let text = text(folder.path());
+    let line = text.lines().last().expect("a line");
+    assert!(line.contains(r#""what":"verdict","id":"a-17","frame":"01ID0""#) && !line.contains("by"), "{line}");
+    assert_eq!(read(line.as_bytes()).expect("an entry").0.what, verdict);
+}
+
 /// The description of the hash, followed by hand.
 #[test]
 fn the_hash_is_that_of_the_line_without_it() {

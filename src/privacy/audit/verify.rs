@@ -28,6 +28,8 @@ pub struct Report {
     pub released: u64,
     /// Frames that stayed, each time that this was found.
     pub withheld: u64,
+    /// Verdicts on frames that were let go.
+    pub verdicts: u64,
     /// Files of insights that were let go.
     pub told: u64,
     /// Frames that stayed and were lost, since there was no more room.
@@ -122,6 +124,7 @@ impl<'a> Chain<'a> {
             head: NONE.to_owned(),
             released: 0,
             withheld: 0,
+            verdicts: 0,
             told: 0,
             discarded: 0,
             messages: 0,
@@ -156,6 +159,7 @@ impl<'a> Chain<'a> {
         match &entry.what {
             What::Released { .. } => self.report.released += 1,
             What::Withheld { .. } => self.report.withheld += 1,
+            What::Verdict { .. } => self.report.verdicts += 1,
             What::Told { .. } => self.report.told += 1,
             What::Discarded { .. } => self.report.discarded += 1,
             What::Messages { allow: MessageAllow::Nothing, count, .. } => self.report.messages_withheld += count,

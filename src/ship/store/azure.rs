@@ -63,9 +63,11 @@ pub(super) fn azure(
     let account =
         builder.get_config_value(&AzureConfigKey::AccountName).or_else(|| account_of(url)).unwrap_or_default();
     let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
+    let is_emulator = is_emulator(&builder);
     let connector = connector(&name, way, &builder, &account)?;
-    if !matches!(connector.signer, Signer::Client) {
-        builder = builder.with_skip_signature(true);
+    // Else the client signs too: what it deletes is signed inside the body of a request.
+    if connector.version.is_some() || matches!(connector.signer, Signer::Sas { .. }) {
+        builder = builder.with_skip_signature(!matches!(connector.signer, Signer::Client));
     }
     let builder = builder.with_http_connector(connector.clone()).with_url(url.as_str());
     let store = Arc::new(builder.build().map_err(|source| open_error(&name, source))?);
@@ -85,12 +87,14 @@ pub(super) fn azure(
             })
         }
     };
-    // What the client itself signs can't be changed on the way, and it would not make a blob of blocks once.
-    let blocks = way.version().map(|_| Blocks::azure(Arc::clone(&store) as Arc<dyn MultipartStore>, way));
+    // With an emulator's key, which only the client knows, what makes a blob of blocks once could not be signed.
+    let blocks = (!is_emulator || !matches!(connector.signer, Signer::Client))
+        .then(|| Blocks::azure(Arc::clone(&store) as Arc<dyn MultipartStore>, way));
     Ok(Store { store, base, name, is_folder: false, blocks, queue })
 }
 
-/// What requests go through. The account's key signs the version, so that another version needs another signature.
+/// What requests go through. The account's key signs all that a request asks for, so that whatever is changed on the way
+/// needs another signature; tokens and shared access signatures don't.
 fn connector(
     store: &str,
     way: &ShipConfig,
@@ -101,15 +105,25 @@ fn connector(
     let version =
         way.version().map(HeaderValue::from_str).transpose().map_err(|_| wrong("`api_version` is no version"))?;
     let key = builder.get_config_value(&AzureConfigKey::AccessKey);
+    // Where the client would take another credential, or an emulator's account, that stands.
+    let is_key_used = builder.get_config_value(&AzureConfigKey::Token).is_none()
+        && builder
+            .get_config_value(&AzureConfigKey::CredentialType)
+            .is_none_or(|kind| kind == "auto" || kind == "access_key")
+        && !is_emulator(builder);
     let signer = match (&way.sas_file, key) {
         (Some(file), _) => Signer::Sas { account: account.to_owned(), file: file.clone() },
-        (None, Some(key)) if version.is_some() => Signer::Key { account: account.to_owned(), key },
+        (None, Some(key)) if version.is_some() || is_key_used => Signer::Key { account: account.to_owned(), key },
         _ => Signer::Client,
     };
     if account.is_empty() && !matches!(signer, Signer::Client) {
         return Err(wrong("set AZURE_STORAGE_ACCOUNT_NAME in the environment"));
     }
     Ok(Connector { signer, version, rate: rate(way) })
+}
+
+fn is_emulator(builder: &MicrosoftAzureBuilder) -> bool {
+    builder.get_config_value(&AzureConfigKey::UseEmulator).is_some_and(|value| value == "true")
 }
 
 /// The account in `https://ACCOUNT.blob…` and `abfss://container@ACCOUNT.dfs…`.

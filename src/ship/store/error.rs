@@ -45,7 +45,7 @@ pub enum ShipError {
     Announce {
         /// The queue's address.
         queue: String,
-        /// The evidence's id.
+        /// The evidence's id, or the verdict's.
         id: String,
         /// Why.
         reason: String,

@@ -5,13 +5,14 @@ use object_store::ObjectStore;
 
 use super::{ShipError, Store};
 use crate::evidence::Verdict;
-use crate::ship::layout;
+use crate::ship::{layout, queue};
 
 impl Store {
-    /// Writes a verdict beside its frame. The same one again is a success and makes no second copy.
+    /// Writes a verdict beside its frame, and announces it where there is a queue. The same one again is a success and makes
+    /// no second copy.
     ///
     /// # Errors
-    /// When it is not written.
+    /// When it is not written or not announced.
     pub async fn keep_verdict(&self, verdict: &Verdict) -> Result<(), ShipError> {
         let name = layout::verdict(&self.base, verdict);
         let unwritten = |source: Box<dyn std::error::Error + Send + Sync>| ShipError::Write {
@@ -19,8 +20,10 @@ impl Store {
             name: name.to_string(),
             source: Box::new(object_store::Error::Generic { store: "verdict", source }),
         };
-        let json = serde_json::to_vec(verdict).map_err(|error| unwritten(error.into()))?;
-        self.create(&name, json.into(), "application/json").await
+        let json = verdict.json().map_err(|error| unwritten(error.into()))?;
+        self.create(&name, json.into(), "application/json").await?;
+        let record = layout::judged(&self.base, verdict);
+        self.announce(&verdict.id, || queue::of_verdict(&self.name, verdict, &name, &record)).await
     }
 
     /// The names of all verdicts in it, sorted.

@@ -1,7 +1,7 @@
 //! Large objects by blocks: against Azurite, through a proxy that cuts them off and counts.
 
 use super::azure::{azurite, container, create, environment, get, list};
-use super::hub::hub;
+use super::hub::{hub, signature};
 use super::proxy::Proxy;
 use super::*;
 
@@ -10,13 +10,28 @@ const KIB: usize = 1024;
 const SIZE: usize = 20 * 64 * KIB;
 
 fn way() -> ShipConfig {
-    ShipConfig { single_kib: 256, block_kib: 64, ..hub() }
+    by_blocks(hub())
+}
+
+fn by_blocks(way: ShipConfig) -> ShipConfig {
+    ShipConfig { single_kib: 256, block_kib: 64, ..way }
 }
 
 /// Bytes that are all text, so that curl's output can be compared.
 pub(super) fn picture(size: usize, seed: u64) -> Bytes {
     let mut random = crate::random::Random(seed);
     (0..size).map(|_| b'a' + u8::try_from(random.below(26)).expect("a letter")).collect::<Vec<u8>>().into()
+}
+
+type Environment = fn(&str) -> Vec<(String, String)>;
+
+/// A shared access signature in place of the key.
+fn signed(address: &str) -> Vec<(String, String)> {
+    let key = |(key, value): (String, String)| match key.as_str() {
+        "AZURE_STORAGE_ACCOUNT_KEY" => ("AZURE_STORAGE_SAS_TOKEN".to_owned(), signature(600).trim().to_owned()),
+        _ => (key, value),
+    };
+    environment(address).into_iter().map(key).collect()
 }
 
 fn item(id: &str) -> Evidence {
@@ -28,13 +43,23 @@ fn an_upload_that_was_cut_off_goes_on_where_it_was() {
     let Some(address) = azurite() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let file = || StateFile::of(Some(folder.path()), "uploads.json");
-    // The client tries a block three times by itself.
-    for (id, restarts) in [("01A", false), ("01B", true)] {
+    let hub: (_, Environment) = (way(), environment);
+    let public: (_, Environment) = (by_blocks(ShipConfig::default()), environment);
+    // It does not cover what a request says of itself.
+    let by_signature: (_, Environment) = (by_blocks(ShipConfig::default()), signed);
+    for (id, (way, environment), restarts) in
+        [("01A", &hub, false), ("01B", &hub, true), ("01C", &public, true), ("01D", &by_signature, false)]
+    {
         let (container, nine_tenths) = (container(), (SIZE * 9 / 10).to_string());
-        let proxy = Proxy::to(&address, &["--cut", &nine_tenths, "3"]);
+        // The client tries a block three times by itself.
+        let mut options = vec!["--cut", &nine_tenths, "3"];
+        if way.version().is_none() {
+            options.push("--any");
+        }
+        let proxy = Proxy::to(&address, &options);
         create(&address, &container);
         let open = || {
-            let store = Store::open_with(&format!("az://{container}"), &way(), &environment(&proxy.address));
+            let store = Store::open_with(&format!("az://{container}"), way, &environment(&proxy.address));
             store.expect("usable").remembering(file())
         };
         let (store, item) = (open(), item(id));
@@ -49,6 +74,9 @@ fn an_upload_that_was_cut_off_goes_on_where_it_was() {
         assert!(head.contains("content-type: image/jpeg"), "{head}");
         assert_eq!(body.as_bytes(), item.jpeg.as_deref().expect("a picture"));
         assert_eq!(list(&address, &container).len(), 2);
+        let other = Evidence { jpeg: Some(picture(SIZE, 6)), ..item.clone() };
+        block_on(store.keep(&other)).expect("what is there is a success");
+        assert_eq!(get(&address, &container, &format!("{FOLDER}/{id}.jpg")).1, body, "and is not changed");
         assert_eq!(files(folder.path())["uploads.json"], b"{}", "nothing is remembered that is done with");
     }
 }
@@ -58,9 +86,7 @@ fn a_blob_of_blocks_is_made_once() {
     let Some(address) = azurite() else { return };
     let container = container();
     create(&address, &container);
-    for (place, way) in
-        [("usual", ShipConfig { single_kib: 256, block_kib: 64, ..ShipConfig::default() }), ("hub", way())]
-    {
+    for (place, way) in [("usual", by_blocks(ShipConfig::default())), ("hub", way())] {
         let store = Store::open_with(&format!("az://{container}/{place}"), &way, &environment(&address));
         let (store, first) = (store.expect("usable"), item("01X"));
         let other = Evidence { jpeg: Some(picture(SIZE, 6)), ..first.clone() };

@@ -42,7 +42,7 @@ fn a_version_may_be_given() {
 }
 
 /// A shared access signature of the account, good for some seconds from now (learn.microsoft.com, "Create an account SAS").
-fn signature(seconds: i64) -> String {
+pub(super) fn signature(seconds: i64) -> String {
     let script = "
 import base64, datetime, hashlib, hmac, sys, urllib.parse
 account, key, seconds = sys.argv[1:]
@@ -144,6 +144,17 @@ else:
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// What Ann says of the frame with this id, which `scored` has made.
+fn verdict(frame: &str) -> crate::evidence::Verdict {
+    let detections = crate::evidence::scored(3, &[]).detections;
+    let verdict = serde_json::json!({
+        "schema": "ocellus.verdict/1", "id": "a-17", "frame": frame, "site": detections.site, "node": detections.node,
+        "camera": detections.camera, "captured_at": detections.frame.captured_at, "model": detections.model,
+        "verdict": "wrong", "by": "Ann", "at": "2026-01-03T00:00:00Z", "via": "http", "revision": 1,
+    });
+    serde_json::from_value(verdict).expect("a verdict")
+}
+
 #[test]
 fn a_queue_is_told_what_was_stored() {
     let (Some(address), Some(queues)) = (azurite(), queues()) else { return };
@@ -156,6 +167,7 @@ fn a_queue_is_told_what_was_stored() {
         scored: crate::evidence::scored(3, &[("bolt", 0.45, [0.1, 0.1, 0.2, 0.2])]),
     };
     let item = Evidence::encode("01JD0000000000000000000000", &pick).expect("encoded");
+    let verdict = verdict("01JD0000000000000000000000");
     for (way, endpoint) in [(ShipConfig::default(), &queues), (hub(), &proxy.address)] {
         let way = ShipConfig { queue: Name::new(&queue).ok(), ..way };
         let mut variables = environment(&address);
@@ -184,8 +196,19 @@ fn a_queue_is_told_what_was_stored() {
         let named = |key: &str| event["data"][key].as_str().expect("a name").to_owned();
         let there = list(&address, &container);
         assert!(there.contains(&named("record")) && there.contains(&named("picture")), "{there:?} {event}");
+
+        block_on(store.keep_verdict(&verdict)).expect("kept");
+        let messages: serde_json::Value = serde_json::from_str(&with_queue(&queues, &queue, "read")).expect("JSON");
+        assert_eq!(messages.as_array().map(Vec::len), Some(1), "{messages}");
+        let (of_frame, event) = (event, &messages[0]);
+        assert_eq!((&event["type"], &event["source"]), (&"ocellus.verdict.stored".into(), &of_frame["source"]));
+        assert_eq!(event["id"], "01JD0000000000000000000000.verdict-a-17");
+        assert_eq!((&event["data"]["said"], &event["data"]["record"]), (&"wrong".into(), &of_frame["data"]["record"]));
+        let name = event["data"]["verdict"].as_str().expect("a name");
+        assert!(list(&address, &container).iter().any(|there| there == name), "{event}");
+        assert!(!messages.to_string().contains("Ann"), "{event}");
     }
-    assert_eq!(proxy.did("2019-07-07 none"), 1);
+    assert_eq!(proxy.did("2019-07-07 none"), 2);
 }
 
 #[test]
@@ -219,6 +242,7 @@ fn the_sample_function_moves_what_complies() {
         for _ in 0..2 {
             block_on(store.keep(&item)).expect("kept");
         }
+        block_on(store.keep_verdict(&verdict(id))).expect("kept");
     }
     let connection = format!(
         "AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://{address}/{ACCOUNT};QueueEndpoint=http://{queues}/{ACCOUNT};"
@@ -234,12 +258,18 @@ fn the_sample_function_moves_what_complies() {
         .output()
         .expect("Python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "6");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "9");
     let there = list(&address, &central);
     let names: Vec<&str> = there.iter().filter_map(|name| name.rsplit('/').next()).collect();
     assert_eq!(
         names,
-        ["01JD0000000000000000000000.jpg", "01JD0000000000000000000000.json", "01JD0000000000000000000001.json"]
+        [
+            "01JD0000000000000000000000.jpg",
+            "01JD0000000000000000000000.json",
+            "01JD0000000000000000000000.verdict-a-17.json",
+            "01JD0000000000000000000001.json",
+            "01JD0000000000000000000001.verdict-a-17.json",
+        ]
     );
     for name in &there {
         assert_eq!(get(&address, &central, name).1, get(&address, &node, name).1);
