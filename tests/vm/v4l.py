@@ -2,10 +2,10 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 from guest import CAMERA, plug_in_a_camera, write
@@ -13,6 +13,7 @@ from machine import PATIENCE, run, until
 
 OCELLUS, MODEL = "/run/job/ocellus", "/run/job/colour"
 DRIVER = "/sys/bus/platform/drivers/vivid"
+HERE = ["mosquitto_pub", "-h", "127.0.0.1", "-t", "here", "-m", "now"]
 
 
 class Daemon:
@@ -36,15 +37,26 @@ source = "v4l:{CAMERA}"
 still = 0
 """
         write("/run/ocellus.toml", config)
+        self.listen()
         self.log = open("/run/ocellus.log", "w+")
         self.process = subprocess.Popen([OCELLUS, "run", "--config", "/run/ocellus.toml"], stderr=self.log)
 
-    def status(self):
-        answer = subprocess.run(
-            ["mosquitto_sub", "-h", "127.0.0.1", "-t", "ocellus/site/node/vivid/status", "-C", "1", "-W", "5"],
-            capture_output=True, text=True,
-        ).stdout
-        return json.loads(answer) if answer else {"state": "", "reason": ""}
+    def listen(self):
+        """Writes down every state from now on: on a busy machine some are over before one could ask."""
+        self.states, self.looked_at = open("/run/states", "w+"), 0
+        topics = ["-t", "here", "-t", "ocellus/site/node/vivid/status"]
+        self.subscriber = subprocess.Popen(["mosquitto_sub", "-h", "127.0.0.1", "-R", *topics], stdout=self.states)
+
+        def is_there():
+            run(*HERE)
+            return pathlib.Path("/run/states").read_text()
+
+        until("the subscription", is_there)
+
+    def next_states(self):
+        """The states behind those that were looked at, as far as their lines are whole."""
+        lines = pathlib.Path("/run/states").read_text().split("\n")[:-1]
+        return [(at, json.loads(line)) for at, line in enumerate(lines) if at >= self.looked_at and line != "now"]
 
     def frame(self):
         topic = "ocellus/site/node/vivid/detections"
@@ -55,10 +67,12 @@ still = 0
         def look():
             if self.process.poll() is not None:
                 raise AssertionError(f"it ended: {self.said()}")
-            status = self.status()
-            return status if status["state"] == state and reason in status["reason"] else None
+            for at, status in self.next_states():
+                if status["state"] == state and reason in status["reason"]:
+                    self.looked_at = at + 1
+                    return status
 
-        return until(f"{state} {reason}; it is {self.status()}", look, self.said)
+        return until(f"{state} {reason}", look, self.said)
 
     def middle_row(self):
         """The middle row of the newest frame."""
@@ -81,6 +95,9 @@ still = 0
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(PATIENCE)
+        self.subscriber.terminate()
+        self.subscriber.wait()
+        self.states.close()
         self.log.close()
 
 
@@ -94,6 +111,7 @@ class V4l(unittest.TestCase):
     def setUpClass(cls):
         plug_in_a_camera()
         cls.broker = subprocess.Popen(["mosquitto", "-p", "1883"], stderr=subprocess.DEVNULL)
+        until("the broker", lambda: subprocess.run(HERE, capture_output=True).returncode == 0)
 
     @classmethod
     def tearDownClass(cls):
@@ -165,16 +183,17 @@ class V4l(unittest.TestCase):
 
     def test_6_a_camera_that_is_in_use_is_said_to_be(self):
         command = ["v4l2-ctl", "-d", CAMERA, "--stream-mmap", "--stream-to=/dev/null"]
-        other = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        other = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            time.sleep(3)
+            # It marks every picture that it has.
+            self.assertEqual(other.stderr.read(1), b"<")
             with Daemon("") as daemon:
                 daemon.wait_for("connecting", "another program uses it")
                 other.terminate()
                 daemon.wait_for("ok")
         finally:
             other.kill()
-            other.wait()
+            other.communicate()
 
 
 if __name__ == "__main__":
