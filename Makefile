@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Mesa asks the window system which device to prefer, and complains where there is none.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: help setup setup-test build deb deb-arm64 container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-evidence bench-outbox bench-fleet bench-serve bench-kills bench-gpu audit fuzz clean
+.PHONY: help setup setup-test build deb deb-arm64 container demo test test-deb test-container test-gpu test-vm lint doc fmt bench bench-counts bench-tracks bench-evidence bench-outbox bench-fleet bench-redaction bench-serve bench-kills bench-gpu audit fuzz clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -89,6 +89,10 @@ bench-outbox: build ## what it costs that no event is lost: 64 cameras through m
 	@scripts/setup bench
 	cargo build $(CARGO_PROFILE) --locked --example outbox_load
 	scripts/bench outbox
+
+bench-redaction: setup-test ## blurring and pixelating whole pictures, next to OpenCV
+	cargo build $(CARGO_PROFILE) --locked --example redaction_speed
+	scripts/bench redaction
 
 bench-serve: build ## scoring for others over HTTP, next to the engine alone, and cameras beside the load (a minute or two)
 	scripts/bench serve

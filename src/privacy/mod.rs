@@ -20,9 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use self::audit::{Audit, What};
+use self::canvas::Canvas;
 pub use self::guard::{Guard, Leaving};
 pub use self::messages::MessageGuard;
 use crate::clock::Clock;
+use crate::config::Method;
+use crate::detection::Rect;
+use crate::frame::Image;
 
 /// A folder of the policy's can't be used, so that nothing could leave.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,19 @@ pub struct FolderError {
     what: &'static str,
     path: PathBuf,
     source: io::Error,
+}
+
+/// A picture of which some parts, as fractions of it, are made unrecognisable on its pixels. None where it is too large for
+/// a picture.
+#[must_use]
+pub fn obscured(image: &Image, parts: &[Rect], method: Method) -> Option<Image> {
+    let mut canvas = Canvas::of(image);
+    for part in parts {
+        if let Some(area) = canvas.area(*part, 0.0) {
+            canvas.obscure(area, method);
+        }
+    }
+    canvas.image()
 }
 
 /// The audit log, shared by all that decide. Cloning shares it.
