@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -50,6 +51,11 @@ def systemd_version():
     return int(run("systemctl", "--version").split()[1])
 
 
+def secrets():
+    """What a systemd has to be told besides that can't take secrets from a folder."""
+    return [f"LoadCredential=mqtt:{CREDENTIAL}"] if systemd_version() < 250 else []
+
+
 def wedge(thread):
     """Stops one thread of the daemon for as long as what is returned runs."""
     return hold(show("MainPID"), thread)
@@ -78,11 +84,13 @@ class Appliance(unittest.TestCase):
         run("bash", "-n", "/usr/share/bash-completion/completions/ocellus")
 
     def test_02_it_is_closed_as_far_as_it_says(self):
-        run("systemd-analyze", "security", "--threshold=20", "--no-pager", "ocellus.service")
+        judged = run("systemd-analyze", "security", "--no-pager", "ocellus.service")
+        [exposure] = re.findall(r"Overall exposure level for ocellus.service: ([0-9.]+)", judged)
+        self.assertLessEqual(float(exposure), 2.0, judged)
         verify = ["systemd-analyze", "verify", "--man=no", "ocellus.service"]
         said = subprocess.run(verify, capture_output=True, text=True).stderr
-        # What this systemd is too old for is in the drop-in beside it.
-        lines = [line for line in said.splitlines() if "Failed to parse service type" not in line]
+        # What this systemd is too old for is in the drop-ins beside it; other units may have faults of their own.
+        lines = [line for line in said.splitlines() if "ocellus" in line and "Failed to parse service type" not in line]
         self.assertEqual(lines, [])
 
     def test_03_ready_is_after_the_warm_up_and_secrets_are_credentials(self):
@@ -91,6 +99,7 @@ class Appliance(unittest.TestCase):
         JOB.joinpath("mosquitto.conf").write_text(f"listener 1883 127.0.0.1\npassword_file {JOB}/passwords\nuser root\n")
         run("mosquitto", "-d", "-c", JOB / "mosquitto.conf")
         CREDENTIAL.write_text("wrong\n")
+        drop_in(*secrets())
         configure("one")
         run("systemctl", "restart", "ocellus")
         self.assertIn("The model is open and warm", journal())
@@ -133,7 +142,7 @@ class Appliance(unittest.TestCase):
         self.assertEqual(entries("CAMERA=three"), [])
 
     def test_05_a_healthy_daemon_feeds_the_watchdog(self):
-        drop_in("WatchdogSec=4", "RestartSec=100ms", "TimeoutAbortSec=2")
+        drop_in("WatchdogSec=4", "RestartSec=100ms", "TimeoutAbortSec=2", *secrets())
         run("systemctl", "restart", "ocellus")
         status("Cameras: 2 ok;")
         fed = {show("WatchdogTimestampMonotonic")}
@@ -197,7 +206,7 @@ class Appliance(unittest.TestCase):
         run("dpkg", "--remove", "ocellus")
         self.assertFalse(os.path.exists("/usr/bin/ocellus"))
         self.assertNotEqual(subprocess.run(["systemctl", "is-active", "--quiet", "ocellus"]).returncode, 0)
-        self.assertFalse((DROP_INS / "before-253.conf").is_symlink())
+        self.assertEqual(list(DROP_INS.glob("before-*")), [])
         self.assertEqual(CONFIG.read_text(), before)
         self.assertTrue(os.path.exists("/var/lib/ocellus/outbox"))
         install(NEXT)
