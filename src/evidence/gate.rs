@@ -11,6 +11,9 @@ pub trait Gate: Send + Sync + 'static {
     /// # Errors
     /// When picture or record can't be written.
     fn pass(&self, id: &str, pick: &Pick) -> Result<Option<Evidence>, EvidenceError>;
+
+    /// Hears that what it let pass is kept for good. May wait for the disk.
+    fn kept(&self, _id: &str) {}
 }
 
 /// Lets everything pass as it is.

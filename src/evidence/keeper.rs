@@ -92,8 +92,8 @@ impl Keeper {
             withheld: AtomicU64::new(0),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(compress(Arc::clone(&shared), gate));
-        tasks.spawn(store(Arc::clone(&shared), sink));
+        tasks.spawn(compress(Arc::clone(&shared), Arc::clone(&gate)));
+        tasks.spawn(store(Arc::clone(&shared), gate, sink));
         Self { shared, tasks }
     }
 
@@ -273,11 +273,15 @@ async fn compress(shared: Arc<Shared>, gate: Arc<dyn Gate>) {
     }
 }
 
-async fn store<S: Sink>(shared: Arc<Shared>, sink: S) {
+async fn store<S: Sink>(shared: Arc<Shared>, gate: Arc<dyn Gate>, sink: S) {
     while let Some((_, (evidence, asked))) = shared.compressed.pop().await {
         match sink.keep(&evidence).await {
             Ok(()) => {
                 shared.kept.fetch_add(1, Ordering::Relaxed);
+                let (gate, id) = (Arc::clone(&gate), evidence.id.clone());
+                if tokio::task::spawn_blocking(move || gate.kept(&id)).await.is_err() {
+                    tracing::error!(id = evidence.id, "A piece of evidence is kept, but can't be held for review.");
+                }
                 tell(asked, &Ok(evidence.id));
             }
             Err(error) => {

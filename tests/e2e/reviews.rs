@@ -73,9 +73,8 @@ fn a_verdict_that_was_answered_is_in_the_store_once_whatever_was_killed() {
         // In the first rounds nothing leaves: frames and verdicts go together at the end.
         let more = if round < 2 { later() } else { String::new() };
         let mut running = start(&config(folder.path(), place, &format!("{web}{more}")), &[]);
-        // Not the newest: they may not be in the outbox yet.
         let frames = awaiting(port, 9);
-        for (i, frame) in frames.iter().rev().take(3).enumerate() {
+        for (i, frame) in frames.iter().take(3).enumerate() {
             let id = format!("v{round}-{i}");
             let verdict = match i {
                 0 => json!({"verdict": "right", "id": id, "by": "Ann"}),

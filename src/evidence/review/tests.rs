@@ -38,10 +38,12 @@ fn camera() -> String {
     pick(1).scored.detections.camera.clone()
 }
 
-/// Holds frame `n` as an open gate lets it pass.
+/// Holds frame `n` as an open gate lets it pass, once it is kept.
 pub(crate) fn hold(reviews: &Reviews, n: u64) -> Evidence {
     let gate = ReviewGate::new(Arc::new(Open), reviews.clone());
-    gate.pass(&id(n), &pick(n)).expect("passed").expect("kept")
+    let evidence = gate.pass(&id(n), &pick(n)).expect("passed").expect("released");
+    gate.kept(&id(n));
+    evidence
 }
 
 pub(crate) fn said(json: &str) -> Said {
@@ -262,6 +264,7 @@ fn reviewers_see_what_leaves_or_what_the_camera_saw_and_the_policy_holds_for_ver
         let gate = ReviewGate::new(Arc::new(Only(allow)), reviews.clone());
         let passed = gate.pass(&id(1), &pick(1)).expect("passed");
         assert_eq!(passed.is_some(), allow != Allow::Nothing, "the gate before decides");
+        gate.kept(&id(1));
         let list = reviews.list(&Wanted { limit: 9, ..Wanted::default() }).expect("a list").frames;
         assert_eq!((list.len(), mean(&reviews)), (held, shade), "{allow:?} {pictures:?}");
         if let Some(frame) = list.first() {
@@ -270,4 +273,23 @@ fn reviewers_see_what_leaves_or_what_the_camera_saw_and_the_policy_holds_for_ver
         }
         assert_eq!(reviews.waiting(9).expect("read").len(), waits, "{allow:?} {pictures:?}");
     }
+}
+
+/// As when the daemon is killed, or the outbox is full, between choosing a frame and keeping it.
+#[test]
+fn what_is_lost_before_it_is_kept_is_not_to_be_judged() {
+    let reviews = reviews(&ReviewConfig::default(), None);
+    let gate = ReviewGate::new(Arc::new(Open), reviews.clone());
+    let held = || {
+        let list = reviews.list(&Wanted { limit: 9, ..Wanted::default() }).expect("a list").frames;
+        list.into_iter().map(|frame| frame.id).collect::<Vec<_>>()
+    };
+    for n in 1..=100 {
+        gate.pass(&id(n), &pick(n)).expect("passed").expect("released");
+    }
+    assert_eq!(held(), Vec::<String>::new());
+    for n in [100, 99, 99, 1] {
+        gate.kept(&id(n));
+    }
+    assert_eq!(held(), [id(100), id(99)], "the first was given up long ago");
 }
