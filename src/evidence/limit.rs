@@ -80,14 +80,15 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Whether one more may be kept now, of at most so many.
-    pub(super) fn has_room(&mut self, span: Span, most: u32, now: u64) -> bool {
+    /// Whether one more may be kept now, of at most so many. `spare` is the share of the bucket, 0..=1, that is to be there
+    /// besides, for what is worth more.
+    pub(super) fn has_room(&mut self, span: Span, most: u32, spare: f64, now: u64) -> bool {
         let burst = f64::from(most.div_ceil(4));
         let share = f64::from(most) / span.0 as f64;
         self.spent = (self.spent - now.saturating_sub(self.at) as f64 * share).clamp(0.0, burst);
         self.at = now;
         // A hair less than a whole token, since tokens come in fractions.
-        burst - self.spent >= 1.0 - 1e-9 && self.taken.sum(span, now) < most
+        burst - self.spent >= 1.0 + spare * (burst - 1.0).max(0.0) - 1e-9 && self.taken.sum(span, now) < most
     }
 
     /// Notes that one was kept.
@@ -113,7 +114,7 @@ mod tests {
         let start = 1_234_567;
         let allowed = |tenth: &u64| {
             let now = start + 100 * tenth;
-            let room = window.has_room(Span::MINUTE, per_minute, now);
+            let room = window.has_room(Span::MINUTE, per_minute, 0.0, now);
             if room {
                 window.take(Span::MINUTE, now);
             }
@@ -144,12 +145,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_worth_less_leaves_room_and_is_not_shut_out() {
+        let take = |window: &mut Window, spare, now| {
+            let room = window.has_room(Span::MINUTE, 20, spare, now);
+            if room {
+                window.take(Span::MINUTE, now);
+            }
+            room
+        };
+        // The bucket holds five.
+        for (spare, taken) in [(0.0, 5), (0.5, 3), (1.0, 1)] {
+            let mut window = Window::default();
+            assert_eq!((0..9).filter(|_| take(&mut window, spare, 0)).count(), taken, "{spare}");
+            assert_eq!((0..9).filter(|_| take(&mut window, 0.0, 0)).count(), 5 - taken, "{spare}");
+            // It is full again in a quarter of a minute.
+            assert!(take(&mut window, spare, 15_000));
+        }
+        // One that holds a single frame is for whoever comes.
+        assert!(Window::default().has_room(Span::MINUTE, 4, 1.0, 0));
+    }
+
+    #[test]
     fn none_means_none_and_time_may_stand_still() {
         assert!(run(0, 10).is_empty());
         let mut window = Window::default();
-        assert!(window.has_room(Span::MINUTE, 4, 7));
+        assert!(window.has_room(Span::MINUTE, 4, 0.0, 7));
         window.take(Span::MINUTE, 7);
-        assert!(!window.has_room(Span::MINUTE, 4, 7));
+        assert!(!window.has_room(Span::MINUTE, 4, 0.0, 7));
     }
 
     #[test]
@@ -161,8 +183,8 @@ mod tests {
         }
         let early = late / 2;
         window.settle(Span::MINUTE, early);
-        assert!(!window.has_room(Span::MINUTE, 6, early));
-        assert!(!window.has_room(Span::MINUTE, 6, early + Span::MINUTE.0 - 1));
-        assert!(window.has_room(Span::MINUTE, 6, early + Span::MINUTE.0 + 2_000));
+        assert!(!window.has_room(Span::MINUTE, 6, 0.0, early));
+        assert!(!window.has_room(Span::MINUTE, 6, 0.0, early + Span::MINUTE.0 - 1));
+        assert!(window.has_room(Span::MINUTE, 6, 0.0, early + Span::MINUTE.0 + 2_000));
     }
 }

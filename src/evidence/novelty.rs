@@ -2,8 +2,8 @@
 //!
 //! Vectors are the model's embeddings where it gives any, else layouts of their pictures. Few are remembered: where
 //! there are too many, the older one of the two that are most alike goes, so that those that stay cover what there was.
-//! From which distance on a frame is new changes: each one that is kept raises it, and time lowers it, so fast that about
-//! half of what may be kept is kept for being new; below a floor it never falls, so that nothing new means none.
+//! From which distance on a frame is new changes: each one that is kept raises it, and time lowers it, so fast that at
+//! most about half of what may be kept is kept for being new; below a floor it never falls, so that nothing new means none.
 
 use std::collections::VecDeque;
 
@@ -22,6 +22,8 @@ const FRAMES: usize = 64;
 const THINGS: usize = 16;
 /// What one frame that is kept for being new raises the least distance by.
 const RAISE: f32 = 1.3;
+/// For how many frames' time what is new leaves the room that there is to other reasons, where these want it.
+const GIVES_WAY: f32 = 8.0;
 
 /// What a frame looks like.
 #[derive(Debug, Clone)]
@@ -56,6 +58,8 @@ pub(super) struct Kept {
     /// The least distance of a frame that is new, and when that was so.
     least: f32,
     at: u64,
+    /// When a frame was last kept for being new.
+    new_at: u64,
 }
 
 /// A frame that was kept.
@@ -99,10 +103,16 @@ impl Kept {
         Some((Reason::Novel { distance: nearest, least: self.least }, value))
     }
 
+    /// Whether what is new has given way to other reasons for long enough.
+    pub(super) fn is_due(&self, pace: f32, now: u64) -> bool {
+        now.saturating_sub(self.new_at) as f32 * pace * 2.0 >= GIVES_WAY
+    }
+
     /// Remembers a frame that is kept.
     pub(super) fn remember(&mut self, sight: Sight, objects: &[Object], for_being_new: bool) {
         if for_being_new {
             self.least *= RAISE;
+            self.new_at = self.at;
         }
         if self.origin != sight.origin {
             self.frames.clear();
@@ -134,6 +144,7 @@ impl Kept {
     /// Makes sense of what was read.
     pub(super) fn settle(&mut self, now: u64) {
         self.at = self.at.min(now);
+        self.new_at = self.new_at.min(now);
         self.frames.truncate(FRAMES);
     }
 

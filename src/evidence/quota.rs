@@ -66,17 +66,19 @@ impl Quota {
         }
     }
 
-    /// Lets a camera keep a frame, or says which limit is against it.
+    /// Lets a camera keep a frame, or says which limit is against it. The less a frame is worth, 0..=1, the more of the
+    /// camera's buckets it leaves for others.
     ///
     /// # Errors
     /// The limit, as statistics call it.
-    pub(super) fn take(&mut self, camera: &str, now: u64) -> Result<(), &'static str> {
+    pub(super) fn take(&mut self, camera: &str, worth: f32, now: u64) -> Result<(), &'static str> {
         self.see(camera, now);
         let Some(account) = self.accounts.get_mut(camera) else { return Ok(()) };
+        let spare = 1.0 - f64::from(worth.clamp(0.0, 1.0));
         let mut refused = None;
         for (i, span) in SPANS.into_iter().enumerate() {
             account.asked[i].add(span, now);
-            let room = self.own[i].is_none_or(|most| account.got[i].has_room(span, most, now));
+            let room = self.own[i].is_none_or(|most| account.got[i].has_room(span, most, spare, now));
             refused = refused.or((!room).then_some(OWN[i]));
         }
         for (i, span) in SPANS.into_iter().enumerate() {

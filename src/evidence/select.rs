@@ -26,6 +26,8 @@ pub(super) const SAME: f32 = 0.5;
 const FLICKER_SPAN: Duration = Duration::from_millis(1500);
 /// Within this time the same reason and label are not kept again, unless the limit allows a frame less often.
 const NEAR_DUPLICATE: Duration = Duration::from_secs(3);
+/// What is new is worth so much of a doubt, as long as both want the same room: doubts find more of what is wrong.
+const OF_NEW: f32 = 0.5;
 /// Whether a camera's frames are new is asked no more often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -114,9 +116,11 @@ impl Selector {
         self.quota.see(&scored.frame.camera, now);
         let mut picks = Vec::new();
         if let Some((odd, (reason, value))) = self.odd(scored) {
-            picks.extend(self.consider(&odd, (reason, value), now));
+            picks.extend(self.consider(&odd, (reason, value), value, now));
         }
-        picks.extend(self.reasons(scored, events, now).into_iter().find_map(|worth| self.consider(scored, worth, now)));
+        let found = self.reasons(scored, events, now);
+        let all = self.worth(scored, &found, now);
+        picks.extend(found.into_iter().find_map(|worth| self.consider(scored, worth, all, now)));
         let kept_this = picks.iter().any(|pick| pick.scored.frame.seq == scored.frame.seq);
         if let Some(camera) = self.cameras.get_mut(&scored.frame.camera) {
             camera.before = camera.last.replace(scored.clone());
@@ -207,6 +211,21 @@ impl Selector {
         found
     }
 
+    /// What a frame is worth by all that speaks for it, 0..=1: who is worth less leaves room to others. What was asked for,
+    /// wanted by chance or seldom leaves none, and neither does what is new once it has waited for long.
+    fn worth(&self, scored: &Scored, found: &[Worth], now: u64) -> f32 {
+        let is_due = || self.cameras.get(&scored.frame.camera).is_some_and(|camera| camera.kept.is_due(self.pace, now));
+        let rest = found.iter().fold(1.0, |rest, (reason, value)| {
+            let claim = match reason {
+                Reason::Band { .. } | Reason::Margin { .. } | Reason::Flicker { .. } => *value,
+                Reason::Novel { .. } if !is_due() => value * OF_NEW,
+                _ => 1.0,
+            };
+            rest * (1.0 - claim)
+        });
+        1.0 - rest
+    }
+
     /// Whether an event is one whose frames are to be kept, and happened in this frame.
     fn rule(&self, scored: &Scored, event: &Event) -> Option<Worth> {
         let (rule, what) = Happening::of(event)?;
@@ -231,8 +250,9 @@ impl Selector {
         f64::from(drawn) < f64::from(self.config.random) * 2.0_f64.powi(32)
     }
 
-    /// Keeps a frame for a reason, unless it is the same again or there is no room; counts what becomes of it.
-    fn consider(&mut self, scored: &Scored, (reason, value): Worth, now: u64) -> Option<Pick> {
+    /// Keeps a frame for a reason, unless it is the same again or there is no room for what it is worth by all of them;
+    /// counts what becomes of it.
+    fn consider(&mut self, scored: &Scored, (reason, value): Worth, all: f32, now: u64) -> Option<Pick> {
         let (name, at) = (&scored.frame.camera, self.clock.monotonic());
         // Not what is the same by nature, nor what was asked for by name.
         let may_repeat = matches!(reason, Reason::Rule { .. } | Reason::Random | Reason::Novel { .. });
@@ -240,7 +260,7 @@ impl Selector {
             self.count(&reason).repeated += 1;
             return None;
         }
-        if let Err(limit) = self.quota.take(name, now) {
+        if let Err(limit) = self.quota.take(name, all, now) {
             *self.count(&reason).refused.entry(limit.to_owned()).or_default() += 1;
             return None;
         }

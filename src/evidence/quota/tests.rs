@@ -29,7 +29,7 @@ fn no_span_ever_has_more_than_its_quota() {
         for _ in 0..1500 {
             now += [1, 500, 20_000, 600_000][random.below(4)];
             let camera = random.one_of(&CAMERAS);
-            if quota.take(camera, now).is_ok() {
+            if quota.take(camera, 1.0, now).is_ok() {
                 kept.push((now, camera));
             }
             if random.below(50) == 0 {
@@ -60,11 +60,11 @@ fn who_asks_for_no_more_than_its_part_gets_all_of_it() {
         let now = second * 1000;
         // Three others have ten a minute each for themselves, and ask for nine.
         for (i, camera) in (0..).zip(["b", "c", "d"]) {
-            if second % 7 == i && quota.take(camera, now).is_err() && second > 60 {
+            if second % 7 == i && quota.take(camera, 1.0, now).is_err() && second > 60 {
                 refused += 1;
             }
         }
-        greedy += (0..3).filter(|_| quota.take("a", now).is_ok()).count();
+        greedy += (0..3).filter(|_| quota.take("a", 1.0, now).is_ok()).count();
     }
     assert_eq!(refused, 0);
     // What they do not want is not wasted: some ten a minute.
@@ -78,7 +78,7 @@ fn cameras_that_all_want_everything_get_the_same() {
     for second in 0..2 * 720_u64 {
         let second = second * 5;
         for camera in CAMERAS {
-            *got.entry(camera).or_default() += u32::from(quota.take(camera, second * 1000).is_ok());
+            *got.entry(camera).or_default() += u32::from(quota.take(camera, 1.0, second * 1000).is_ok());
         }
     }
     let (least, most) = (got.values().min().copied(), got.values().max().copied());
@@ -88,12 +88,12 @@ fn cameras_that_all_want_everything_get_the_same() {
 #[test]
 fn what_is_against_it_is_named() {
     let mut quota = Quota::new(&config([Some(4), Some(4), None], [None, None, Some(2)]), Accounts::new(), 0);
-    assert_eq!(quota.take("a", 0), Ok(()));
-    assert_eq!(quota.take("a", 1), Err("minute"));
-    assert_eq!(quota.take("a", 60_000), Err("hour"));
+    assert_eq!(quota.take("a", 1.0, 0), Ok(()));
+    assert_eq!(quota.take("a", 1.0, 1), Err("minute"));
+    assert_eq!(quota.take("a", 1.0, 60_000), Err("hour"));
     // Two are all that the node may keep: one of them is for the camera that has had none.
-    assert_eq!(quota.take("b", 1), Ok(()));
-    assert_eq!(quota.take("c", 2), Err("node-day"));
+    assert_eq!(quota.take("b", 1.0, 1), Ok(()));
+    assert_eq!(quota.take("c", 1.0, 2), Err("node-day"));
 }
 
 #[test]

@@ -231,3 +231,33 @@ fn whatever_comes_the_same_frames_give_the_same_picks_and_none_twice() {
         assert!(found.len() > 20);
     }
 }
+
+/// What is kept in ten minutes of a camera whose every frame is new, with a doubt in each other.
+fn of_ten_minutes(is_unsure: bool, score: f32) -> std::collections::BTreeMap<&'static str, u32> {
+    let (mut selector, clock) = selector_of(EvidenceConfig { novelty: true, per_minute: 20, ..only_band() });
+    let (mut random, mut kept) = (Random(9), std::collections::BTreeMap::new());
+    for seq in 0..2000 {
+        clock.advance(Duration::from_millis(300));
+        let label = format!("part-{seq}");
+        let doubt = [(label.as_str(), score, BOLT)];
+        let mut frame = scored(seq * 3, if is_unsure && seq % 2 == 0 { &doubt } else { &[] });
+        let noise: Vec<u8> = (0..192).map(|_| u8::try_from(random.below(256)).expect("small")).collect();
+        frame.frame.image = Image::new(8, 8, PixelFormat::Rgb8, noise.into()).expect("a picture");
+        for pick in selector.select(&frame, &[]) {
+            *kept.entry(pick.reason.kind()).or_default() += 1;
+        }
+    }
+    kept
+}
+
+#[test]
+fn what_is_new_gives_way_to_doubts_and_is_not_shut_out() {
+    // Two hundred may be kept.
+    for score in [0.45, 0.35] {
+        let both = of_ten_minutes(true, score);
+        assert!(both["band"] >= 140 && (15..=45).contains(&both["novel"]), "{score}: {both:?}");
+        assert!(both["band"] + both["novel"] >= 185, "{score}: nothing is wasted: {both:?}");
+    }
+    let alone = of_ten_minutes(false, 0.0);
+    assert!(alone["novel"] > 70 && alone.len() == 1, "{alone:?}");
+}
