@@ -67,13 +67,12 @@ pub struct FinderConfig {
     pub names: Option<PathBuf>,
     /// Labels that count; `person` among those of a model for persons, all of a model for faces, by default.
     pub labels: Option<Vec<String>>,
-    /// Lowest score, 0..=1; by default 0.1 for persons and 0.3 for faces: low, since one that is missed is worse than one
+    /// Lowest score, 0..=1; by default 0.05 for persons and 0.3 for faces: low, since one that is missed is worse than one
     /// too many.
     pub score: Option<f32>,
     /// Besides the whole picture, n x n overlapping parts of it are searched, so that small ones are found: 1 for none, at
-    /// most 8.
-    #[serde(default = "default_tiles")]
-    pub tiles: u32,
+    /// most 8; by default 3 for persons and 2 for faces.
+    pub tiles: Option<u32>,
     /// By how much of its size a box is made larger on each side, 0..=1.
     #[serde(default = "default_margin")]
     pub margin: f32,
@@ -195,10 +194,6 @@ pub enum Method {
     Pixelate,
     /// A blur of a sixth of the longer side. The weakest of the three.
     Blur,
-}
-
-fn default_tiles() -> u32 {
-    2
 }
 
 fn default_margin() -> f32 {

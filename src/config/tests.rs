@@ -115,7 +115,7 @@ fn everything_arrives() {
     assert_eq!((rule.allow, rule.method), (Allow::Crop, Method::Pixelate));
     assert_eq!(rule.redact, [Redact::Faces, Redact::Masks]);
     let faces = config.privacy.faces.as_ref().expect("there is a table");
-    assert_eq!((faces.score, faces.tiles, faces.margin), (None, 2, 0.1));
+    assert_eq!((faces.score, faces.tiles, faces.margin), (None, None, 0.1));
     let evidence = config.evidence.expect("there is a table");
     assert_eq!((evidence.band, evidence.margin, evidence.rare), ([0.1, 0.2], 0.25, 0.5));
     assert_eq!((evidence.flicker, evidence.novelty, evidence.random, evidence.seed), (false, false, 0.01, 7));

@@ -140,7 +140,7 @@ fn check_finder(finder: &FinderConfig, wrong: &mut dyn FnMut(&str, String)) {
             wrong(key, format!("`{key}` is a fraction from 0 to 1"));
         }
     }
-    if !(1..=MAX_TILES).contains(&finder.tiles) {
+    if finder.tiles.is_some_and(|tiles| !(1..=MAX_TILES).contains(&tiles)) {
         wrong("tiles", format!("`tiles` is from 1 to {MAX_TILES}"));
     }
     if finder.labels.as_ref().is_some_and(Vec::is_empty) {
