@@ -5,6 +5,8 @@
 //!          ─► reader (shaders/select.wgsl) ─► the candidates above the threshold, in host memory
 //! ```
 //!
+//! Beside that, pieces of frames that leave are made unrecognisable (shaders/redact.wgsl).
+//!
 //! There is one device a process. burn's runtime and our pipelines submit to the same queue, and our stages write
 //! into memory that burn's pool owns: pixels go up once, and nothing comes back before what is read of the outputs.
 //!
@@ -19,6 +21,7 @@ mod outputs;
 mod params;
 mod preprocess;
 mod reader;
+mod redact;
 mod select;
 mod stage;
 #[cfg(test)]
@@ -28,6 +31,7 @@ pub use adapter::{Adapter, survey};
 pub use cache::{keep_in, usual_directory};
 pub use error::GpuError;
 pub use reader::{MOST_ROWS, ReadBack, Reader, Reading, Selected, Values, Wanted};
+pub use redact::Redaction;
 pub use stage::GpuStage;
 
 use std::any::Any;
@@ -43,6 +47,7 @@ use self::adapter::Opened;
 use self::cache::Cache;
 use self::error::first_line;
 use self::preprocess::Preprocess;
+use self::redact::Redact;
 use self::select::Select;
 
 /// The process's GPU. Cloning shares it.
@@ -60,6 +65,7 @@ struct Shared {
     queue: wgpu::Queue,
     preprocess: Preprocess,
     select: Select,
+    redact: Redact,
     cache: Option<Cache>,
 }
 
@@ -129,8 +135,9 @@ impl Gpu {
             return Err(GpuError::Failed { name, reason: "burn put it on another backend".to_owned() });
         };
         let cube = cube.clone();
-        let (preprocess, select) = scoped(&name, &device, || (Preprocess::new(&device), Select::new(&device)))?;
-        let shared = Shared { name, software, burn, cube, device, queue, preprocess, select, cache };
+        let compiled = || (Preprocess::new(&device), Select::new(&device), Redact::new(&device));
+        let (preprocess, select, redact) = scoped(&name, &device, compiled)?;
+        let shared = Shared { name, software, burn, cube, device, queue, preprocess, select, redact, cache };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -3,6 +3,7 @@
 use crate::config::Method;
 use crate::detection::Rect;
 use crate::frame::{Image, PixelFormat};
+use crate::gpu::{Gpu, Redaction};
 use crate::model::preprocess::to_rgb8;
 use crate::scene::geometry::Polygon;
 
@@ -16,6 +17,8 @@ const BLUR: usize = 6;
 const TILE: usize = 32;
 /// Passes of a box filter that come near to a Gaussian blur.
 const PASSES: usize = 3;
+/// Pixels from which on a piece is worth the way to the GPU and back.
+const WORTH: usize = 1 << 16;
 
 /// A picture that is changed in place.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub(super) struct Canvas {
     height: usize,
     /// Red, green and blue of each pixel.
     pixels: Vec<[u8; 3]>,
+    /// Where large pieces are changed, if not here.
+    gpu: Option<Gpu>,
 }
 
 /// Pixels from the first to before the second, across and down. Never empty, and inside its picture.
@@ -47,7 +52,12 @@ impl Canvas {
     pub(super) fn of(image: &Image) -> Self {
         let rgb = to_rgb8(image);
         let (pixels, _) = rgb.pixels().as_chunks::<3>();
-        Self { width: rgb.width() as usize, height: rgb.height() as usize, pixels: pixels.to_vec() }
+        Self { width: rgb.width() as usize, height: rgb.height() as usize, pixels: pixels.to_vec(), gpu: None }
+    }
+
+    /// Has large pieces changed on a GPU, which gives the same pixels.
+    pub(super) fn on(self, gpu: Option<Gpu>) -> Self {
+        Self { gpu, ..self }
     }
 
     /// The picture as it is now.
@@ -124,12 +134,35 @@ impl Canvas {
     fn obscured(&self, area: Area, method: Method) -> Vec<[u8; 3]> {
         let (width, longer) = (area.width(), area.width().max(area.height()));
         let mut pixels: Vec<[u8; 3]> = self.rows(area).flatten().copied().collect();
+        let (square, radius) = (longer.div_ceil(SQUARES).max(SQUARE), longer.div_ceil(BLUR).max(SQUARE));
+        if let Some(changed) = self.on_gpu(&pixels, width, method, (square, radius)) {
+            return changed;
+        }
         match method {
             Method::Fill => pixels.fill([0; 3]),
-            Method::Pixelate => pixelate(&mut pixels, width, longer.div_ceil(SQUARES).max(SQUARE)),
-            Method::Blur => blur(&mut pixels, width, longer.div_ceil(BLUR).max(SQUARE)),
+            Method::Pixelate => pixelate(&mut pixels, width, square),
+            Method::Blur => blur(&mut pixels, width, radius),
         }
         pixels
+    }
+
+    /// The same on the GPU; none where there is none, or where it fails.
+    fn on_gpu(
+        &self,
+        pixels: &[[u8; 3]],
+        width: usize,
+        method: Method,
+        (square, radius): (usize, usize),
+    ) -> Option<Vec<[u8; 3]>> {
+        let gpu = self.gpu.as_ref().filter(|_| pixels.len() >= WORTH)?;
+        let number = |n: usize| u32::try_from(n).ok();
+        let how = match method {
+            Method::Fill => return None,
+            Method::Pixelate => Redaction::Pixelate { square: number(square)? },
+            Method::Blur => Redaction::Blur { radius: number(radius)?, passes: number(PASSES)? },
+        };
+        let changed = gpu.redact(pixels, number(width)?, how);
+        changed.inspect_err(|error| tracing::debug!(%error, "A piece of a frame is redacted on the CPU.")).ok()
     }
 
     fn rows(&self, area: Area) -> impl Iterator<Item = &[[u8; 3]]> {
@@ -364,6 +397,55 @@ mod tests {
                 }
             }
             assert_eq!(mean.of_sum(255 * count), 255);
+        }
+    }
+
+    #[test]
+    fn a_gpu_gives_the_same_pixels() {
+        let Some(gpu) = crate::gpu::tests::device() else { return };
+        // As long as it is not at least this large, it stays here.
+        let small = noise(255, 256);
+        let all = small.area(Rect::FULL, 0.0).expect("all");
+        assert!(small.clone().on(Some(gpu.clone())).on_gpu(&small.pixels, 255, Method::Blur, (9, 9)).is_none());
+        assert_eq!(small.obscured(all, Method::Fill), [[0; 3]; 255 * 256]);
+        for (width, height) in [(256, 256), (641, 360), (97, 1500), (70_000, 1), (1, 70_000)] {
+            let here = noise(width, height);
+            let there = here.clone().on(Some(gpu.clone()));
+            for (method, square, radius) in
+                [(Method::Pixelate, 6, 0), (Method::Pixelate, 81, 0), (Method::Blur, 0, 6), (Method::Blur, 0, 251)]
+            {
+                let mut want = here.pixels.clone();
+                match method {
+                    Method::Pixelate => pixelate(&mut want, here.width, square),
+                    _ => blur(&mut want, here.width, radius),
+                }
+                let got = there.on_gpu(&here.pixels, here.width, method, (square, radius)).expect("it is large");
+                assert!(got == want, "{width} x {height}, {method:?}, {square}, {radius}");
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "ends the process's device; run alone by the test below"]
+    fn goes_on_without_its_device() {
+        let here = noise(300, 300);
+        let area = here.area(Rect::FULL, 0.0).expect("all");
+        let brush = super::super::brush::Brush::new(crate::config::DeviceChoice::GpuSoftware);
+        let gpu = brush.gpu().expect("a device");
+        let there = here.clone().on(Some(gpu.clone()));
+        assert!(there.on_gpu(&here.pixels, 300, Method::Blur, (9, 9)).is_some());
+        gpu.destroy();
+        assert!(there.on_gpu(&here.pixels, 300, Method::Blur, (9, 9)).is_none());
+        assert_eq!(there.obscured(area, Method::Blur), here.obscured(area, Method::Blur));
+        // The next picture finds a device of its own.
+        let again = here.clone().on(brush.gpu());
+        assert!(again.on_gpu(&here.pixels, 300, Method::Blur, (9, 9)).is_some());
+    }
+
+    #[test]
+    fn frames_are_redacted_while_the_gpu_is_gone() {
+        if crate::gpu::tests::device().is_some() {
+            crate::gpu::tests::alone("privacy::canvas::tests::goes_on_without_its_device");
         }
     }
 

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::audit::What;
+use super::brush::Brush;
 use super::canvas::Canvas;
 use super::finder::{Finder, Finders};
 use super::scope::{Scope, Subject};
@@ -48,6 +49,7 @@ pub struct Guard {
     rules: Vec<RuleConfig>,
     masks: BTreeMap<Name, Vec<Vec<[f64; 2]>>>,
     finders: Mutex<Finders>,
+    brush: Brush,
     log: Log,
     withheld: Mutex<Withheld>,
     /// Frames that stay because something does not work are tried again then.
@@ -89,6 +91,7 @@ impl Guard {
             rules: config.store.clone(),
             masks,
             finders: Mutex::new(finders),
+            brush: Brush::new(device),
             log,
             withheld: Mutex::new(withheld),
             retry_at: Mutex::default(),
@@ -155,7 +158,8 @@ impl Guard {
 
     /// The picture with all that a rule wants so made unrecognisable. It is searched again until nothing more is found.
     fn redacted(&self, rule: &RuleConfig, camera: &str, image: &Image) -> Result<(Canvas, Found), Stays> {
-        let (mut canvas, mut found) = (Canvas::of(image), Found::default());
+        let gpu = if rule.method == Method::Fill { None } else { self.brush.gpu() };
+        let (mut canvas, mut found) = (Canvas::of(image).on(gpu), Found::default());
         if rule.redact.contains(&Redact::Masks) {
             for points in self.masks.iter().filter(|(name, _)| ***name == *camera).flat_map(|(_, masks)| masks) {
                 canvas.obscure_polygon(points, rule.method);

@@ -6,6 +6,7 @@
 //! [kept here](withheld) instead, and leaves once what was missing is there, or when somebody asks for it.
 
 pub mod audit;
+mod brush;
 mod canvas;
 mod finder;
 mod guard;
